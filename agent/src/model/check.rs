@@ -1,0 +1,118 @@
+//! A check as configured, and the trait through which the schedule runs one without knowing the sandbox.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::grant::Grant;
+use super::name::Name;
+use super::outcome::RunReport;
+use super::secret::Masker;
+use super::target::Target;
+
+/// How much a check's verdict counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    #[default]
+    Critical,
+    /// DOWN counts as DEGRADED.
+    Warning,
+    /// Shown, never counted.
+    Info,
+}
+
+/// What counts while faults hide a check's status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnFault {
+    /// The last status.
+    #[default]
+    Keep,
+    /// DOWN.
+    Down,
+}
+
+/// Which services a check judges.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judges {
+    /// None: it judges the host and moves no registration.
+    Host,
+    /// Every service of this host.
+    All,
+    These(Vec<Name>),
+}
+
+impl Judges {
+    pub fn judges(&self, service: &Name) -> bool {
+        match self {
+            Self::Host => false,
+            Self::All => true,
+            Self::These(names) => names.contains(service),
+        }
+    }
+}
+
+/// How verdicts follow from runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    pub interval: Duration,
+    pub timeout: Duration,
+    /// This much worse evidence in a row before the status gets worse.
+    pub fall: u32,
+    /// This much better evidence in a row before the status gets better.
+    pub rise: u32,
+    /// Until the next run while evidence differs from the status.
+    pub retry_interval: Duration,
+    /// Evidence older than this is shown as UNKNOWN.
+    pub stale_after: Duration,
+    pub on_fault: OnFault,
+}
+
+/// A configured check, secrets put in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckDef {
+    pub name: Name,
+    pub checker: Name,
+    pub target: Option<Target>,
+    pub judges: Judges,
+    pub severity: Severity,
+    pub policy: Policy,
+    /// What `allow` lists; the target's own endpoints are added when the checker is known.
+    pub allow: Vec<Grant>,
+    pub params: serde_json::Map<String, serde_json::Value>,
+    /// The cap of a run's memory in bytes; none takes the default.
+    pub memory: Option<u64>,
+    pub masker: Masker,
+    /// A secret that cannot be had: the check's own fault, with its key path.
+    pub problem: Option<String>,
+    /// File and line, for messages.
+    pub origin: String,
+}
+
+impl CheckDef {
+    /// Does a change from `self` to `next` make the checker's remembered state useless?
+    pub fn keeps_state(&self, next: &Self) -> bool {
+        self.checker == next.checker && self.target == next.target
+    }
+}
+
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A check bound to its checker, ready to run.
+pub trait Check: Send + Sync {
+    fn definition(&self) -> &Arc<CheckDef>;
+
+    /// Tells apart versions of what would run: another value means that a new run may judge differently.
+    fn version(&self) -> &str;
+
+    /// One run, from the state that the last one left. Returns by the deadline, whatever the checker does. To be
+    /// polled on the guest runtime.
+    fn run(self: Arc<Self>, state: Option<Vec<u8>>) -> BoxFuture<'static, RunReport>;
+}
+
+impl fmt::Debug for dyn Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Check({} with {})", self.definition().name, self.version())
+    }
+}

@@ -1,0 +1,441 @@
+//! What a check may reach: pure rules, no lookups. Nothing is granted by default; a check has its target's endpoints
+//! and what its `allow` lists.
+//!
+//! A grant for a name allows looking that name up and connecting to the ordinary addresses it gives; whoever controls
+//! the name's DNS must not reach the host's own loopback or a cloud's metadata service through it. Those pass only
+//! where the operator wrote the very address.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    Tcp,
+    Udp,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+/// A host as a check or an operator names it: an address, or a name in lower case without a trailing dot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Host {
+    Address(IpAddr),
+    Name(String),
+}
+
+impl Host {
+    /// Accepts `name`, `1.2.3.4`, `::1` and `[::1]`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+        if let Ok(address) = bare.parse() {
+            return Some(Self::Address(address));
+        }
+        let name = bare.strip_suffix('.').unwrap_or(bare).to_ascii_lowercase();
+        is_host_name(&name).then_some(Self::Name(name))
+    }
+
+    /// True for `localhost` and what is below it (RFC 6761).
+    pub fn is_localhost(&self) -> bool {
+        matches!(self, Self::Name(name) if name == "localhost" || name.ends_with(".localhost"))
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
+            Self::Address(address) => write!(f, "{address}"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Letters, digits, `-`, `_` in labels of 1 to 63 characters, 253 in all; the last label is no number, so that no
+/// odd spelling of an address (`0x7f.1`, `127.1`) passes for a name.
+fn is_host_name(name: &str) -> bool {
+    let label = |l: &str| {
+        (1..=63).contains(&l.len())
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+            && !l.starts_with('-')
+            && !l.ends_with('-')
+    };
+    let numeric = |l: &str| l.bytes().all(|b| b.is_ascii_digit()) || l.starts_with("0x");
+    name.len() <= 253 && name.split('.').all(label) && !name.rsplit('.').next().is_none_or(numeric)
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Pattern {
+    Name(String),
+    /// `*.example.org`, kept as `.example.org`.
+    Below(String),
+    Net(IpNet),
+}
+
+/// One entry of `allow`, or one endpoint of a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetGrant {
+    protocol: Protocol,
+    pattern: Pattern,
+    ports: RangeInclusive<u16>,
+}
+
+impl NetGrant {
+    /// The grant that a target's endpoint carries.
+    pub fn endpoint(host: &Host, port: u16) -> Self {
+        let pattern = match host {
+            Host::Address(address) => Pattern::Net(IpNet::from(*address)),
+            Host::Name(name) => Pattern::Name(name.clone()),
+        };
+        Self { protocol: Protocol::Tcp, pattern, ports: port..=port }
+    }
+
+    fn covers_name(&self, name: &str) -> bool {
+        match &self.pattern {
+            Pattern::Name(own) => own == name,
+            Pattern::Below(suffix) => name.ends_with(suffix.as_str()),
+            Pattern::Net(_) => false,
+        }
+    }
+
+    /// Special addresses need a grant of exactly that address: a wide network never includes them.
+    fn covers_address(&self, address: IpAddr) -> bool {
+        match &self.pattern {
+            Pattern::Net(net) if class_of(address) == Class::Ordinary => {
+                net.contains(&address) || net.contains(&unwrap(address))
+            }
+            Pattern::Net(net) => net.prefix_len() == net.max_prefix_len() && unwrap(net.addr()) == unwrap(address),
+            _ => false,
+        }
+    }
+}
+
+/// One entry of `allow`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Grant {
+    Net(NetGrant),
+    /// The host's numbers.
+    Host,
+}
+
+/// Why a text is no grant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidGrant {
+    #[error("{0:?} is no grant: write tcp://HOST:PORT, udp://HOST:PORT or host")]
+    Form(String),
+    #[error("{0:?}: grants of this kind are reserved and do not exist yet")]
+    Reserved(String),
+    #[error("{0:?}: the port is missing; write HOST:PORT or HOST:PORT-PORT")]
+    Port(String),
+    #[error("{0:?}: a bare * would allow every host; name a host, *.DOMAIN, an address or a network")]
+    Everything(String),
+    #[error("{0:?}: {1:?} is no host name, address or network")]
+    Host(String, String),
+}
+
+impl FromStr for Grant {
+    type Err = InvalidGrant;
+
+    fn from_str(text: &str) -> Result<Self, InvalidGrant> {
+        if text == "host" {
+            return Ok(Self::Host);
+        }
+        if ["unix:", "read:", "icmp:"].iter().any(|kind| text.starts_with(kind)) {
+            return Err(InvalidGrant::Reserved(text.into()));
+        }
+        let (protocol, rest) = match text.split_once("://") {
+            Some(("tcp", rest)) => (Protocol::Tcp, rest),
+            Some(("udp", rest)) => (Protocol::Udp, rest),
+            _ => return Err(InvalidGrant::Form(text.into())),
+        };
+        let (host, ports) = rest.rsplit_once(':').ok_or_else(|| InvalidGrant::Port(text.into()))?;
+        let ports = parse_ports(ports).ok_or_else(|| InvalidGrant::Port(text.into()))?;
+        let pattern = parse_pattern(text, host)?;
+        Ok(Self::Net(NetGrant { protocol, pattern, ports }))
+    }
+}
+
+fn parse_ports(text: &str) -> Option<RangeInclusive<u16>> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (first.parse::<u16>().ok()?, last.parse::<u16>().ok()?);
+    (first > 0 && first <= last).then_some(first..=last)
+}
+
+fn parse_pattern(text: &str, host: &str) -> Result<Pattern, InvalidGrant> {
+    let wrong = || InvalidGrant::Host(text.into(), host.into());
+    if host == "*" {
+        return Err(InvalidGrant::Everything(text.into()));
+    }
+    if let Some(suffix) = host.strip_prefix("*.") {
+        return match Host::parse(suffix) {
+            Some(Host::Name(name)) => Ok(Pattern::Below(format!(".{name}"))),
+            _ => Err(wrong()),
+        };
+    }
+    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    if bare.contains('/') {
+        return bare.parse::<IpNet>().map(|net| Pattern::Net(net.trunc())).map_err(|_| wrong());
+    }
+    match Host::parse(host).ok_or_else(wrong)? {
+        Host::Address(address) => Ok(Pattern::Net(IpNet::from(address))),
+        Host::Name(name) => Ok(Pattern::Name(name)),
+    }
+}
+
+/// All that one check may do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grants {
+    net: Vec<NetGrant>,
+    host: bool,
+}
+
+impl FromIterator<Grant> for Grants {
+    fn from_iter<I: IntoIterator<Item = Grant>>(grants: I) -> Self {
+        let mut all = Self::default();
+        for grant in grants {
+            match grant {
+                Grant::Net(net) => all.net.push(net),
+                Grant::Host => all.host = true,
+            }
+        }
+        all
+    }
+}
+
+impl Grants {
+    pub fn add(&mut self, grant: NetGrant) {
+        self.net.push(grant);
+    }
+
+    /// May the host's numbers be read?
+    pub fn host_numbers(&self) -> bool {
+        self.host
+    }
+
+    /// May this name be looked up, and its addresses be connected to on this port?
+    pub fn allows_name(&self, protocol: Protocol, name: &str, port: u16) -> bool {
+        self.matching(protocol, port).any(|grant| grant.covers_name(name))
+    }
+
+    /// May this address, which the checker gave as such, be connected to on this port?
+    pub fn allows_address(&self, protocol: Protocol, address: IpAddr, port: u16) -> bool {
+        self.matching(protocol, port).any(|grant| grant.covers_address(address))
+    }
+
+    fn matching(&self, protocol: Protocol, port: u16) -> impl Iterator<Item = &NetGrant> {
+        self.net.iter().filter(move |grant| grant.protocol == protocol && grant.ports.contains(&port))
+    }
+}
+
+/// May an address be connected to that a granted *name* resolved to? `local_name` is true for `localhost` and for
+/// names from the hosts file, which the operator controls.
+pub fn address_of_name_passes(address: IpAddr, local_name: bool) -> bool {
+    match class_of(address) {
+        Class::Ordinary => true,
+        Class::Loopback => local_name,
+        Class::Special => false,
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Ordinary,
+    Loopback,
+    /// Unspecified, multicast, broadcast, link-local or a cloud's metadata service.
+    Special,
+}
+
+/// Metadata services of the large clouds that lie outside of link-local: AWS over IPv6, Google over IPv6, Alibaba,
+/// Azure's wire server, Oracle. From their public documentation.
+const METADATA_V4: [Ipv4Addr; 3] =
+    [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192)];
+const METADATA_V6: [Ipv6Addr; 2] =
+    [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)];
+
+fn class_of(address: IpAddr) -> Class {
+    match unwrap(address) {
+        IpAddr::V4(a) if a.is_loopback() => Class::Loopback,
+        IpAddr::V6(a) if a.is_loopback() => Class::Loopback,
+        IpAddr::V4(a) if special_v4(a) => Class::Special,
+        IpAddr::V6(a) if special_v6(a) => Class::Special,
+        _ => Class::Ordinary,
+    }
+}
+
+fn special_v4(a: Ipv4Addr) -> bool {
+    // All of 0.0.0.0/8 means "this host" somewhere; Linux connects 0.0.0.0 to loopback.
+    a.octets()[0] == 0 || a.is_multicast() || a.is_broadcast() || a.is_link_local() || METADATA_V4.contains(&a)
+}
+
+fn special_v6(a: Ipv6Addr) -> bool {
+    a.is_unspecified() || a.is_multicast() || a.is_unicast_link_local() || METADATA_V6.contains(&a)
+}
+
+/// The IPv4 address that an IPv6 one only wraps: v4-mapped and v4-compatible (RFC 4291), NAT64 (RFC 6052) and 6to4
+/// (RFC 3056). Others come back as they are.
+pub fn unwrap(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address else { return address };
+    let [a, b, c, d, e, f, g, h] = v6.segments();
+    let v4 = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+    };
+    match [a, b, c, d, e, f] {
+        [0, 0, 0, 0, 0, 0xffff] => v4(g, h),
+        // `::` and `::1` are themselves.
+        [0, 0, 0, 0, 0, 0] if g != 0 || h > 1 => v4(g, h),
+        [0x64, 0xff9b, 0, 0, 0, 0] => v4(g, h),
+        [0x2002, ..] => v4(b, c),
+        _ => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn grants(texts: &[&str]) -> Grants {
+        texts.iter().map(|text| text.parse::<Grant>().expect(text)).collect()
+    }
+
+    #[test]
+    fn texts_that_are_no_grants() {
+        for text in [
+            "tcp://*:80",
+            "tcp://db",
+            "tcp://db:0",
+            "tcp://db:9-2",
+            "tcp://db:http",
+            "db:80",
+            "http://db:80",
+            "unix:/run/x",
+            "read:/etc",
+            "icmp:db",
+            "tcp://a b:1",
+            "tcp://10.0.0.0/33:1",
+            "tcp://127.1:80",
+            "tcp://*.:80",
+            "",
+        ] {
+            assert!(text.parse::<Grant>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_and_ports() {
+        let all = grants(&["tcp://db.internal:5432", "tcp://*.example.org:80-90", "udp://ns:53"]);
+        let cases = [
+            ("db.internal", 5432, true),
+            ("db.internal", 5433, false),
+            ("x.db.internal", 5432, false),
+            ("a.example.org", 85, true),
+            ("example.org", 85, false),
+            ("badexample.org", 85, false),
+            ("ns", 53, false),
+        ];
+        for (name, port, allowed) in cases {
+            assert_eq!(all.allows_name(Protocol::Tcp, name, port), allowed, "{name}:{port}");
+        }
+        assert!(all.allows_name(Protocol::Udp, "ns", 53));
+        assert!(!all.host_numbers());
+        assert!(grants(&["host"]).host_numbers());
+    }
+
+    #[test]
+    fn addresses() {
+        let all = grants(&["tcp://10.0.0.0/8:1-65535", "tcp://[fd00::/8]:1", "tcp://127.0.0.1:80", "tcp://0.0.0.0/0:7"]);
+        let cases = [
+            ("10.1.2.3", 80, true),
+            ("11.1.2.3", 80, false),
+            ("::ffff:10.1.2.3", 80, true),
+            ("fd00::1", 1, true),
+            ("127.0.0.1", 80, true),
+            ("::ffff:127.0.0.1", 80, true),
+            ("127.0.0.2", 80, false),
+            ("8.8.8.8", 7, true),
+            ("127.0.0.1", 7, false),
+            ("169.254.169.254", 7, false),
+            ("255.255.255.255", 7, false),
+            ("224.0.0.1", 7, false),
+            ("0.0.0.0", 7, false),
+            ("64:ff9b::a9fe:a9fe", 7, false),
+        ];
+        for (address, port, allowed) in cases {
+            let ip = address.parse().expect(address);
+            assert_eq!(all.allows_address(Protocol::Tcp, ip, port), allowed, "{address}:{port}");
+        }
+        assert!(grants(&["tcp://169.254.169.254:80"]).allows_address(
+            Protocol::Tcp,
+            "169.254.169.254".parse().expect("address"),
+            80
+        ));
+    }
+
+    #[test]
+    fn addresses_that_names_give() {
+        let cases = [
+            ("93.184.216.34", true, true),
+            ("10.0.0.9", true, true),
+            ("127.0.0.2", false, true),
+            ("::1", false, true),
+            ("::ffff:127.0.0.1", false, true),
+            ("::127.0.0.1", false, true),
+            ("2002:7f00:1::", false, true),
+            ("64:ff9b::7f00:1", false, true),
+            ("169.254.169.254", false, false),
+            ("::ffff:169.254.169.254", false, false),
+            ("fe80::1", false, false),
+            ("ff02::1", false, false),
+            ("0.0.0.0", false, false),
+            ("::", false, false),
+            ("100.100.100.200", false, false),
+            ("fd00:ec2::254", false, false),
+        ];
+        for (address, plain, local) in cases {
+            let ip = address.parse().expect(address);
+            assert_eq!(address_of_name_passes(ip, false), plain, "{address}");
+            assert_eq!(address_of_name_passes(ip, true), local, "{address} as a local name");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics_and_no_grants_allow_nothing(text in ".{0,40}", address: [u8; 16], port: u16) {
+            let _ = text.parse::<Grant>();
+            let ip = IpAddr::from(address);
+            prop_assert!(!Grants::default().allows_address(Protocol::Tcp, ip, port));
+            prop_assert!(!Grants::default().allows_name(Protocol::Tcp, &text, port));
+        }
+
+        #[test]
+        fn wrapping_an_address_never_changes_what_a_name_may_reach(address: [u8; 4], local: bool) {
+            let plain = Ipv4Addr::from(address);
+            let mapped = IpAddr::V6(plain.to_ipv6_mapped());
+            prop_assert_eq!(
+                address_of_name_passes(mapped, local),
+                address_of_name_passes(IpAddr::V4(plain), local)
+            );
+        }
+
+        #[test]
+        fn a_network_grant_never_reaches_special_addresses(last: [u8; 2], port in 1u16..) {
+            let wide = grants(&["tcp://0.0.0.0/0:1-65535", "tcp://[::/0]:1-65535"]);
+            for ip in [Ipv4Addr::new(127, 0, last[0], last[1]), Ipv4Addr::new(169, 254, last[0], last[1])] {
+                prop_assert!(!wide.allows_address(Protocol::Tcp, IpAddr::V4(ip), port));
+                prop_assert!(!wide.allows_address(Protocol::Tcp, IpAddr::V6(ip.to_ipv6_mapped()), port));
+            }
+        }
+    }
+}
