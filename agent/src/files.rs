@@ -1,0 +1,165 @@
+//! Files: who may have written what we read, and writes that are there whole or not at all.
+//!
+//! Nothing in here follows an untrusted path: the callers give paths from the configuration.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, StatVfsMountFlags};
+
+/// Why a file may not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{} belongs to uid {uid}, not to root or uid {own}: run `chown {own} '{}'`", path.display(), path.display())]
+    Owner { path: PathBuf, uid: u32, own: u32 },
+    #[error(
+        "{} can be written by others (mode {mode:04o}): run `chmod go-w '{}'`", path.display(), path.display()
+    )]
+    Writable { path: PathBuf, mode: u32 },
+    #[error("{} has more than {limit} bytes", path.display())]
+    TooLarge { path: PathBuf, limit: u64 },
+    #[error("{} is not a regular file", path.display())]
+    NotAFile { path: PathBuf },
+    #[error("{} is in use by another agent: give each agent a state_dir of its own", path.display())]
+    Locked { path: PathBuf },
+}
+
+impl FileError {
+    fn io(path: &Path, source: io::Error) -> Self {
+        Self::Io { path: path.to_owned(), source }
+    }
+
+    /// Is the file simply not there?
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// A file (or directory) whose content is trusted must belong to root or to us, and nobody else may write it. What
+/// lies on a read-only mount passes: there it is whoever mounted it that is trusted.
+pub fn check_owner(path: &Path) -> Result<(), FileError> {
+    let meta = fs::metadata(path).map_err(|source| FileError::io(path, source))?;
+    let read_only =
+        rustix::fs::statvfs(path).is_ok_and(|mount| mount.f_flag.contains(StatVfsMountFlags::RDONLY));
+    if read_only {
+        return Ok(());
+    }
+    let own = rustix::process::geteuid().as_raw();
+    if meta.uid() != 0 && meta.uid() != own {
+        return Err(FileError::Owner { path: path.to_owned(), uid: meta.uid(), own });
+    }
+    let mode = meta.mode() & 0o7777;
+    // Others may add files to a sticky directory, but not replace ours; what they add fails its own check.
+    let sticky = meta.is_dir() && mode & 0o1000 != 0;
+    if mode & 0o022 != 0 && !sticky {
+        return Err(FileError::Writable { path: path.to_owned(), mode });
+    }
+    Ok(())
+}
+
+/// Reads a regular file of at most `limit` bytes, from one open, so that what was checked is what is read.
+pub fn read_capped(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    let io = |source| FileError::io(path, source);
+    // O_NONBLOCK: a FIFO in a watched directory must not block us.
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(io)?;
+    if !file.metadata().map_err(io)?.is_file() {
+        return Err(FileError::NotAFile { path: path.to_owned() });
+    }
+    let mut bytes = Vec::new();
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit {
+        return Err(FileError::TooLarge { path: path.to_owned(), limit });
+    }
+    Ok(bytes)
+}
+
+/// Replaces a file: after a crash it holds the old bytes or the new ones. Mode 0600.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".tmp");
+    let temporary = dir.join(name);
+    let write = || {
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        File::open(dir)?.sync_all()
+    };
+    write().map_err(|source| {
+        let _ = fs::remove_file(&temporary);
+        FileError::io(path, source)
+    })
+}
+
+/// Creates a directory for our own use, mode 0700, with its parents.
+pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| FileError::io(path, source))
+}
+
+/// Held for as long as it lives.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "the lock lives as long as the open file")] File);
+
+/// Takes the exclusive lock of a directory: two agents on one state would undo each other's work. The kernel gives
+/// it back however we end.
+pub fn lock_dir(dir: &Path) -> Result<Lock, FileError> {
+    let path = dir.join("lock");
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|source| FileError::io(&path, source))?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Lock(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(FileError::Locked { path: dir.to_owned() }),
+        Err(error) => Err(FileError::io(&path, error.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn files_that_others_can_write_are_refused_with_the_command() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let path = dir.path().join("a.toml");
+        write_atomic(&path, b"x").expect("writes");
+        check_owner(&path).expect("ours");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("chmod");
+        let error = check_owner(&path).expect_err("writable").to_string();
+        assert!(error.contains("chmod go-w") && error.contains("0666"), "{error}");
+    }
+
+    #[test]
+    fn reads_are_capped_and_only_of_files() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let path = dir.path().join("a");
+        write_atomic(&path, b"12345").expect("writes");
+        assert_eq!(read_capped(&path, 5).expect("fits"), b"12345");
+        assert!(matches!(read_capped(&path, 4), Err(FileError::TooLarge { .. })));
+        assert!(matches!(read_capped(dir.path(), 4), Err(FileError::NotAFile { .. })));
+        assert!(read_capped(&dir.path().join("none"), 4).expect_err("missing").is_missing());
+    }
+
+    #[test]
+    fn a_directory_is_locked_once() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let first = lock_dir(dir.path()).expect("free");
+        assert!(matches!(lock_dir(dir.path()), Err(FileError::Locked { .. })));
+        drop(first);
+        lock_dir(dir.path()).expect("free again");
+    }
+}
