@@ -1,0 +1,193 @@
+//! The first step: what was typed. Each struct mirrors a table of the file; every value keeps its place, nothing is
+//! defaulted and nothing is judged beyond its type.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::table::{Field, Place, Table};
+use super::units::{Length, Size};
+
+/// A string, or a list of strings.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(untagged, expecting = "a string or a list of strings is wanted")]
+pub enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// Declares the mirror of one table. `later` are keys of the design that this version refuses with "not yet".
+macro_rules! mirror {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty,)* } later [$($later:literal),*]) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name {
+            #[allow(dead_code, reason = "not every table is pointed at as a whole")]
+            pub place: Place,
+            $(pub $field: Option<Field<$type>>,)*
+        }
+
+        impl $name {
+            pub fn read(mut table: Table<'_>) -> Self {
+                let raw = Self {
+                    place: table.place().clone(),
+                    $($field: table.field(stringify!($field)),)*
+                };
+                table.finish(&[$(stringify!($field)),*], &[$($later),*]);
+                raw
+            }
+        }
+    };
+}
+
+mirror! {
+    /// `[agent]`
+    RawAgent {
+        id: String,
+        listen: Vec<String>,
+        advertise: String,
+        plugin_dirs: Vec<PathBuf>,
+        conf_dirs: Vec<PathBuf>,
+        secret_dirs: Vec<PathBuf>,
+        state_dir: PathBuf,
+    } later []
+}
+
+mirror! {
+    /// `[sandbox]`
+    RawSandbox {
+        concurrency: u32,
+        memory: Size,
+        workers: usize,
+    } later []
+}
+
+mirror! {
+    /// `[registry]`
+    RawRegistry {
+        endpoints: Vec<String>,
+        prefix: String,
+        agents_prefix: String,
+        ttl: Length,
+        dialects: Vec<String>,
+        on_down: String,
+        on_stop: String,
+        drain: Length,
+        connect_timeout: Length,
+        request_timeout: Length,
+    } later [
+        "keep_at_least", "username", "password", "tls", "remove_after", "grpc", "skydns", "traefik"
+    ]
+}
+
+mirror! {
+    /// `[host]`
+    RawHost {
+        interval: Length,
+    } later ["collectors", "rootfs", "procfs", "sysfs"]
+}
+
+mirror! {
+    /// `[defaults]`
+    RawDefaults {
+        interval: Length,
+        timeout: Length,
+        fall: u32,
+        rise: u32,
+        retry_interval: Length,
+        stale_after: Length,
+        on_fault: String,
+    } later []
+}
+
+mirror! {
+    /// `[[service]]`
+    RawService {
+        name: String,
+        address: String,
+        id: String,
+        tags: Vec<String>,
+        weight: u32,
+        metadata: BTreeMap<String, String>,
+        checks: String,
+    } later []
+}
+
+mirror! {
+    /// `[[check]]`
+    RawCheck {
+        name: String,
+        checker: String,
+        target: String,
+        service: OneOrMany,
+        interval: Length,
+        timeout: Length,
+        fall: u32,
+        rise: u32,
+        retry_interval: Length,
+        stale_after: Length,
+        on_fault: String,
+        severity: String,
+        allow: Vec<String>,
+        params: serde_json::Map<String, serde_json::Value>,
+        limits: RawLimits,
+    } later ["tls"]
+}
+
+/// `limits` of a check.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawLimits {
+    pub memory: Option<Size>,
+}
+
+/// A main file.
+#[derive(Debug, Default)]
+pub struct RawMain {
+    pub agent: Option<RawAgent>,
+    pub sandbox: Option<RawSandbox>,
+    pub registry: Option<RawRegistry>,
+    pub host: Option<RawHost>,
+    pub defaults: Option<RawDefaults>,
+    pub entries: RawEntries,
+}
+
+/// What a drop-in holds, and a main file may.
+#[derive(Debug, Default)]
+pub struct RawEntries {
+    pub services: Vec<RawService>,
+    pub checks: Vec<RawCheck>,
+}
+
+const MAIN_TABLES: [&str; 7] = ["agent", "sandbox", "registry", "host", "defaults", "service", "check"];
+const LATER_TABLES: [&str; 5] = ["plugins", "discovery", "dns", "notify", "report"];
+
+impl RawMain {
+    pub fn read(mut table: Table<'_>) -> Self {
+        let raw = Self {
+            agent: table.table("agent").map(RawAgent::read),
+            sandbox: table.table("sandbox").map(RawSandbox::read),
+            registry: table.table("registry").map(RawRegistry::read),
+            host: table.table("host").map(RawHost::read),
+            defaults: table.table("defaults").map(RawDefaults::read),
+            entries: RawEntries::take(&mut table),
+        };
+        table.finish(&MAIN_TABLES, &LATER_TABLES);
+        raw
+    }
+}
+
+impl RawEntries {
+    fn take(table: &mut Table<'_>) -> Self {
+        Self {
+            services: table.tables("service").into_iter().map(RawService::read).collect(),
+            checks: table.tables("check").into_iter().map(RawCheck::read).collect(),
+        }
+    }
+
+    /// Reads a drop-in.
+    pub fn read(mut table: Table<'_>) -> Self {
+        let raw = Self::take(&mut table);
+        table.finish(&["service", "check"], &[]);
+        raw
+    }
+}

@@ -1,0 +1,260 @@
+//! Reading one TOML table without stopping at the first mistake: every key is taken by name, and what is left over,
+//! of the wrong type or a secret that cannot be had is noted with its file, line and key path.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeArray, DeTable, DeValue, ValueDeserializer};
+
+use super::secrets::Secrets;
+
+/// Something the configuration got wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    pub place: Place,
+    pub problem: String,
+    /// A secret that cannot be had: nothing is wrong with the text.
+    pub secret: bool,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.problem)
+    }
+}
+
+/// A place in the configuration: `/etc/vitald/vitald.toml:12: check.orders-db.timeout`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    pub file: PathBuf,
+    /// From 1; 0 for the file as a whole.
+    pub line: usize,
+    /// Dotted; empty for the file as a whole.
+    pub key: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if self.line > 0 {
+            write!(f, ":{}", self.line)?;
+        }
+        if !self.key.is_empty() {
+            write!(f, ": {}", self.key)?;
+        }
+        Ok(())
+    }
+}
+
+/// A value and where it stands.
+#[derive(Debug, Clone)]
+pub struct Field<T> {
+    pub value: T,
+    pub place: Place,
+    /// As written, before secrets were put in; for strings alone.
+    pub written: String,
+    /// The secrets that were put in.
+    pub secrets: Vec<String>,
+}
+
+/// What all tables of one load share.
+pub struct Context<'a> {
+    pub secrets: &'a Secrets,
+    pub mistakes: RefCell<Vec<Mistake>>,
+}
+
+impl Context<'_> {
+    pub fn mistake(&self, place: &Place, problem: impl Into<String>) {
+        self.mistakes.borrow_mut().push(Mistake { place: place.clone(), problem: problem.into(), secret: false });
+    }
+}
+
+/// A cursor over one table.
+pub struct Table<'a> {
+    table: DeTable<'a>,
+    text: &'a str,
+    place: Place,
+    context: &'a Context<'a>,
+}
+
+impl<'a> Table<'a> {
+    /// Parses a whole file; syntax errors are noted, and what could be read is read.
+    pub fn parse(text: &'a str, file: &Path, context: &'a Context<'a>) -> Self {
+        let place = Place { file: file.to_owned(), line: 0, key: String::new() };
+        let (table, errors) = DeTable::parse_recoverable(text);
+        for error in errors {
+            let line = error.span().map_or(0, |span| line_of(text, span.start));
+            context.mistake(&Place { line, ..place.clone() }, format!("not TOML: {}", error.message()));
+        }
+        Self { table: table.into_inner(), text, place, context }
+    }
+
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Where a key of this table stands.
+    fn place_of(&self, key: &str, offset: usize) -> Place {
+        let dot = if self.place.key.is_empty() { "" } else { "." };
+        Place {
+            file: self.place.file.clone(),
+            line: line_of(self.text, offset),
+            key: format!("{}{dot}{key}", self.place.key),
+        }
+    }
+
+    fn take(&mut self, key: &str) -> Option<(Place, Spanned<DeValue<'a>>)> {
+        let (name, value) = self.table.remove_entry(key)?;
+        Some((self.place_of(key, name.span().start), value))
+    }
+
+    /// The value of a key; none where it is absent, or of the wrong type, which is then noted.
+    pub fn field<T: DeserializeOwned>(&mut self, key: &str) -> Option<Field<T>> {
+        let (place, mut value) = self.take(key)?;
+        let written = value.get_ref().as_str().unwrap_or_default().to_owned();
+        let mut secrets = Vec::new();
+        self.put_in_secrets(value.get_mut(), &place, &mut secrets);
+        match T::deserialize(ValueDeserializer::from(value)) {
+            Ok(value) => Some(Field { value, place, written, secrets }),
+            Err(error) => {
+                self.context.mistake(&place, one_line(error.message()));
+                None
+            }
+        }
+    }
+
+    fn put_in_secrets(&self, value: &mut DeValue<'a>, place: &Place, found: &mut Vec<String>) {
+        match value {
+            DeValue::String(text) if text.contains("${") => match self.context.secrets.resolve(text) {
+                Ok(resolved) => {
+                    found.extend(resolved.secrets);
+                    *text = resolved.text.into();
+                }
+                Err(error) => self.context.mistakes.borrow_mut().push(Mistake {
+                    place: place.clone(),
+                    problem: error.to_string(),
+                    secret: error.is_absence(),
+                }),
+            },
+            DeValue::Array(items) => {
+                items.iter_mut().for_each(|item| self.put_in_secrets(item.get_mut(), place, found));
+            }
+            DeValue::Table(table) => {
+                for (key, item) in table.iter_mut() {
+                    let place = Place { key: format!("{}.{}", place.key, key.get_ref()), ..place.clone() };
+                    self.put_in_secrets(item.get_mut(), &place, found);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A table within; none where it is absent or something else, which is then noted.
+    pub fn table(&mut self, key: &str) -> Option<Table<'a>> {
+        let (place, value) = self.take(key)?;
+        self.inner(place, value)
+    }
+
+    /// The tables of `[[key]]`.
+    pub fn tables(&mut self, key: &str) -> Vec<Table<'a>> {
+        let Some((place, value)) = self.take(key) else { return Vec::new() };
+        let single = value.get_ref().is_table();
+        match value.into_inner() {
+            DeValue::Array(items) => self.items(key, items),
+            _ => {
+                let hint = if single { format!("write [[{key}]], with two brackets") } else { form(key) };
+                self.context.mistake(&place, hint);
+                Vec::new()
+            }
+        }
+    }
+
+    fn items(&self, key: &str, items: DeArray<'a>) -> Vec<Table<'a>> {
+        let named = |(index, item): (usize, Spanned<DeValue<'a>>)| {
+            let name = item.get_ref().as_table().and_then(|table| table.get("name"));
+            let name = name.and_then(|name| name.get_ref().as_str()).map(ToOwned::to_owned);
+            let label = format!("{key}.{}", name.unwrap_or_else(|| index.to_string()));
+            self.inner(self.place_of(&label, item.span().start), item)
+        };
+        items.into_iter().enumerate().filter_map(named).collect()
+    }
+
+    fn inner(&self, place: Place, value: Spanned<DeValue<'a>>) -> Option<Table<'a>> {
+        match value.into_inner() {
+            DeValue::Table(table) => Some(Table { table, text: self.text, place, context: self.context }),
+            other => {
+                self.context.mistake(&place, format!("a table is wanted, not a {}", other.type_str()));
+                None
+            }
+        }
+    }
+
+    /// Notes every key that nobody took. `known` are the keys that would have been taken, `later` those of the design
+    /// that this version does not have.
+    pub fn finish(self, known: &[&str], later: &[&str]) {
+        for (key, _) in &self.table {
+            let name: &str = key.get_ref();
+            let problem = if later.contains(&name) {
+                "this version does not have it yet: remove it".to_owned()
+            } else {
+                unknown(name, known)
+            };
+            self.context.mistake(&self.place_of(name, key.span().start), problem);
+        }
+    }
+}
+
+fn form(key: &str) -> String {
+    format!("a list of tables is wanted: write [[{key}]]")
+}
+
+fn unknown(name: &str, known: &[&str]) -> String {
+    match known.iter().min_by_key(|key| distance(name, key)).filter(|key| distance(name, key) <= 2) {
+        Some(near) => format!("unknown key; did you mean {near:?}?"),
+        None => format!("unknown key; here stand {}", known.join(", ")),
+    }
+}
+
+/// How many single-letter edits lie between two words (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        if let Some(first) = row.first_mut() {
+            *first = left;
+        }
+        for (y, cell) in b.iter().zip(row.iter_mut().skip(1)) {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = *cell;
+            left = replaced.min(diagonal + 1).min(left + 1);
+            *cell = left;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|b| *b == b'\n').count() + 1
+}
+
+fn one_line(message: &str) -> String {
+    message.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances() {
+        assert_eq!(distance("timeot", "timeout"), 1);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("same", "same"), 0);
+        assert_eq!(distance("flaw", "lawn"), 2);
+    }
+}

@@ -1,0 +1,249 @@
+//! The second step: what it means. Everything that is wrong is noted; the validated types cannot hold a wrong value.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::model::name::Name;
+use crate::registry::{self, Advertise, OnStop};
+use crate::{host, sandbox};
+
+use super::entries::word;
+use super::raw::{RawAgent, RawHost, RawRegistry, RawSandbox};
+use super::table::{Context, Field, Place};
+use super::units::Length;
+
+/// Where the agent listens unless told otherwise: loopback, so that nothing is exposed by accident.
+pub const DEFAULT_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 9720);
+
+/// `[agent]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Agent {
+    pub id: Name,
+    pub listen: Vec<SocketAddr>,
+    pub advertise: Advertise,
+    pub plugin_dirs: Vec<PathBuf>,
+    pub conf_dirs: Vec<PathBuf>,
+    pub secret_dirs: Vec<PathBuf>,
+    pub state_dir: PathBuf,
+}
+
+/// Relative paths are taken from the directory of the main file.
+pub fn directories(raw: &Option<Field<Vec<PathBuf>>>, default: &[&str], base: &Path) -> Vec<PathBuf> {
+    match raw {
+        Some(field) => field.value.iter().map(|path| base.join(path)).collect(),
+        None => default.iter().map(PathBuf::from).collect(),
+    }
+}
+
+/// The secret directories, which must be known before anything else is read.
+pub fn secret_dirs(raw: &Option<Field<Vec<PathBuf>>>, base: &Path) -> Vec<PathBuf> {
+    let mut dirs = directories(raw, &["/run/secrets", "/etc/vitald/secrets"], base);
+    dirs.extend(std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from));
+    dirs
+}
+
+pub fn agent(raw: Option<&RawAgent>, file: &Place, secret_dirs: Vec<PathBuf>, context: &Context<'_>) -> Option<Agent> {
+    let base = file.file.parent().unwrap_or(Path::new("/"));
+    let plugin_dirs = raw.map_or(&None, |raw| &raw.plugin_dirs);
+    let conf_dirs = raw.map_or(&None, |raw| &raw.conf_dirs);
+    let id = agent_id(raw.and_then(|raw| raw.id.as_ref()), file, context);
+    let listen = listen(raw.and_then(|raw| raw.listen.as_ref()), context);
+    let advertise = raw.and_then(|raw| raw.advertise.as_ref()).map_or(Advertise::Auto, |field| {
+        match field.value.as_str() {
+            "auto" => Advertise::Auto,
+            text => text.parse::<IpAddr>().map_or_else(|_| Advertise::Interface(text.to_owned()), Advertise::Address),
+        }
+    });
+    let state_dir = raw.and_then(|raw| raw.state_dir.as_ref()).map(|field| base.join(&field.value));
+    Some(Agent {
+        id: id?,
+        listen,
+        advertise,
+        plugin_dirs: directories(plugin_dirs, &["/etc/vitald/plugins"], base),
+        conf_dirs: directories(conf_dirs, &["/etc/vitald/conf.d"], base),
+        secret_dirs,
+        state_dir: state_dir.unwrap_or_else(default_state_dir),
+    })
+}
+
+fn agent_id(field: Option<&Field<String>>, file: &Place, context: &Context<'_>) -> Option<Name> {
+    let advice = "set id in [agent] (or the environment variable NODE_NAME) to a name that no other host has";
+    let (text, place) = match field {
+        Some(field) => (field.value.clone(), &field.place),
+        None => (default_id(), file),
+    };
+    if text == "localhost" || text.starts_with("localhost.") {
+        context.mistake(place, format!("the agent's id would be {text:?}, which every host is called: {advice}"));
+        return None;
+    }
+    match text.parse() {
+        Ok(id) => Some(id),
+        Err(error) => {
+            context.mistake(place, format!("agent id: {error}; {advice}"));
+            None
+        }
+    }
+}
+
+fn default_id() -> String {
+    let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+    std::env::var("NODE_NAME").ok().filter(|name| !name.is_empty()).unwrap_or_else(host).to_ascii_lowercase()
+}
+
+fn listen(field: Option<&Field<Vec<String>>>, context: &Context<'_>) -> Vec<SocketAddr> {
+    let Some(field) = field else { return vec![SocketAddr::from(DEFAULT_LISTEN)] };
+    if field.value.is_empty() {
+        context.mistake(&field.place, "at least one address is wanted, such as \"127.0.0.1:9720\"");
+    }
+    let parse = |text: &String| {
+        let wrong = |_| {
+            let form = "write ADDRESS:PORT, such as \"127.0.0.1:9720\" or \"[::]:9720\"";
+            context.mistake(&field.place, format!("{text:?} is no address to listen on: {form}"));
+        };
+        text.parse().map_err(wrong).ok()
+    };
+    field.value.iter().filter_map(parse).collect()
+}
+
+/// `$STATE_DIRECTORY` (systemd), else `/var/lib/vitald` if we may write there, else the user's own state folder.
+pub fn default_state_dir() -> PathBuf {
+    let system = Path::new("/var/lib/vitald");
+    let given = std::env::var_os("STATE_DIRECTORY").filter(|dir| !dir.is_empty());
+    if let Some(dirs) = given {
+        // systemd separates several with colons; ours is the first.
+        let first = dirs.to_string_lossy().split(':').next().unwrap_or_default().to_owned();
+        return PathBuf::from(first);
+    }
+    let writable = |dir: &Path| rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_ok();
+    if writable(system) || (!system.exists() && writable(Path::new("/var/lib"))) {
+        return system.to_owned();
+    }
+    user_state_dir()
+}
+
+/// `$XDG_STATE_HOME/vitald`, by default `~/.local/state/vitald` (XDG Base Directory Specification).
+fn user_state_dir() -> PathBuf {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+    let base = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home);
+    base.unwrap_or_else(|| PathBuf::from("/tmp")).join("vitald")
+}
+
+/// `[sandbox]`: the sandbox's own, and how many threads run guests.
+pub fn sandbox(raw: Option<&RawSandbox>, context: &Context<'_>) -> (sandbox::Config, usize) {
+    let mut config = sandbox::Config::default();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut workers = (cores / 2).max(1);
+    let Some(raw) = raw else { return (config, workers) };
+    if let Some(field) = &raw.concurrency {
+        config.concurrency = field.value;
+        if !(4..=4096).contains(&field.value) {
+            context.mistake(&field.place, "a number from 4 to 4096 is wanted");
+        }
+    }
+    if let Some(field) = &raw.memory {
+        config.memory = field.value.0;
+        if field.value.0 < 16 << 20 {
+            context.mistake(&field.place, "at least 16MiB is wanted");
+        }
+    }
+    if let Some(field) = &raw.workers {
+        workers = field.value;
+        if !(1..=256).contains(&field.value) {
+            context.mistake(&field.place, "a number from 1 to 256 is wanted");
+        }
+    }
+    (config, workers)
+}
+
+/// `[host]`
+pub fn host(raw: Option<&RawHost>, context: &Context<'_>) -> host::Config {
+    let field = raw.and_then(|raw| raw.interval.as_ref());
+    let interval = field.map_or(host::DEFAULT_INTERVAL, |field| field.value.0);
+    if let Some(field) = field
+        && !(Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&interval)
+    {
+        context.mistake(&field.place, "an interval from 1s to 1h is wanted");
+    }
+    host::Config { interval }
+}
+
+/// `[registry]`
+pub fn registry(raw: &RawRegistry, agent: &Agent, context: &Context<'_>) -> Option<registry::Config> {
+    let endpoints = endpoints(raw, context);
+    dialects(raw, context);
+    word(raw.on_down.as_ref(), (), &[("remove", ())], context);
+    let on_stop = [("remove", OnStop::Remove), ("keep", OnStop::Keep)];
+    let on_stop = word(raw.on_stop.as_ref(), OnStop::Remove, &on_stop, context);
+    let short = Duration::from_millis(1)..=Duration::from_secs(60);
+    let ttl_range = registry::MIN_TTL..=Duration::from_secs(3600);
+    Some(registry::Config {
+        agent_id: agent.id.clone(),
+        advertise: agent.advertise.clone(),
+        listen: agent.listen.clone(),
+        endpoints: endpoints?,
+        prefix: prefix(raw.prefix.as_ref(), "/services", context),
+        agents_prefix: prefix(raw.agents_prefix.as_ref(), "/vitald/agents", context),
+        ttl: ranged(raw.ttl.as_ref(), Duration::from_secs(15), &ttl_range, context),
+        on_stop,
+        drain: ranged(raw.drain.as_ref(), Duration::ZERO, &(Duration::ZERO..=Duration::from_secs(3600)), context),
+        connect_timeout: ranged(raw.connect_timeout.as_ref(), Duration::from_secs(5), &short, context),
+        request_timeout: ranged(raw.request_timeout.as_ref(), Duration::from_secs(3), &short, context),
+        state_dir: agent.state_dir.clone(),
+    })
+}
+
+fn endpoints(raw: &RawRegistry, context: &Context<'_>) -> Option<Vec<String>> {
+    let Some(field) = &raw.endpoints else {
+        context.mistake(&raw.place, "endpoints is missing; write endpoints = [\"http://127.0.0.1:2379\"]");
+        return None;
+    };
+    if field.value.is_empty() {
+        context.mistake(&field.place, "at least one endpoint is wanted, such as \"http://127.0.0.1:2379\"");
+    }
+    for text in &field.value {
+        let problem = match text.split_once("://") {
+            Some(("http", rest)) if rest.parse::<hyper::http::uri::Authority>().is_ok() => continue,
+            Some(("https", _)) => "this version does not speak TLS to etcd yet; write http://HOST:PORT".to_owned(),
+            _ => format!("{text:?} is no endpoint; write http://HOST:PORT"),
+        };
+        context.mistake(&field.place, problem);
+    }
+    Some(field.value.clone())
+}
+
+fn dialects(raw: &RawRegistry, context: &Context<'_>) {
+    let Some(field) = &raw.dialects else { return };
+    for dialect in field.value.iter().filter(|dialect| *dialect != "native") {
+        let known = ["plain", "grpc", "skydns", "traefik"].contains(&dialect.as_str());
+        let problem = if known { "this version does not have it yet" } else { "there is no such dialect" };
+        context.mistake(&field.place, format!("{dialect:?}: {problem}; write [\"native\"]"));
+    }
+    if field.value.is_empty() {
+        context.mistake(&field.place, "at least one dialect is wanted; write [\"native\"]");
+    }
+}
+
+fn prefix(field: Option<&Field<String>>, default: &str, context: &Context<'_>) -> String {
+    let Some(field) = field else { return default.to_owned() };
+    let text = field.value.trim_end_matches('/');
+    let fits = text.starts_with('/') && text.len() > 1 && !text.contains("//");
+    if !fits {
+        context.mistake(&field.place, "a prefix starts with / and is not empty, such as \"/services\"");
+    }
+    text.to_owned()
+}
+
+fn ranged(
+    field: Option<&Field<Length>>,
+    default: Duration,
+    range: &std::ops::RangeInclusive<Duration>,
+    context: &Context<'_>,
+) -> Duration {
+    let Some(field) = field else { return default };
+    if !range.contains(&field.value.0) {
+        let text = |length: &Duration| humantime::format_duration(*length).to_string();
+        context.mistake(&field.place, format!("{} to {} is wanted", text(range.start()), text(range.end())));
+    }
+    field.value.0
+}
