@@ -1,0 +1,161 @@
+//! A loaded plugin and the checks bound to it.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::model::check::{BoxFuture, Check, CheckDef};
+use crate::model::checkset::{Binding, Checker, Description, LoadError};
+use crate::model::name::Name;
+use crate::model::outcome::{Ending, Fault, FaultKind, RunReport, Skipped};
+
+use super::pace::Pace;
+use super::run::{Scene, drive, report};
+use super::store::Shared;
+use super::v0_1::{self, Answer, Linker, Plugin};
+
+/// How long a plugin may take to describe itself.
+const DESCRIBE: Duration = Duration::from_secs(1);
+/// Refused destinations that are remembered per check, so that each is logged once.
+const REMEMBERED: usize = 64;
+
+/// Compiles and links. Blocking: seconds for a large plugin.
+pub fn compile(shared: &Shared, linker: &Linker, bytes: &[u8]) -> Result<Plugin, LoadError> {
+    v0_1::compile(shared.engine.wasmtime(), linker, bytes)
+}
+
+/// Asks the plugin what it is, in a sandbox without any grant.
+pub async fn describe(
+    shared: Arc<Shared>,
+    plugin: Plugin,
+    name: Name,
+    digest: String,
+) -> Result<Arc<dyn Checker>, LoadError> {
+    let pace = Arc::new(Pace::default());
+    let deadline = Instant::now() + DESCRIBE;
+    let mut store = shared.store(None, deadline, &pace);
+    let ended = drive(v0_1::describe(&plugin, &mut store), deadline, &pace).await;
+    let scene = Scene { guest: store.data(), pace: &pace, timeout: DESCRIBE, deadline, shared: &shared };
+    let description = scene.name(ended).map_err(|ending| {
+        LoadError::Describe(match ending {
+            Ending::Faulted(fault) => fault.to_string(),
+            _ => "the agent is overloaded; it is tried again with the next change".into(),
+        })
+    })?;
+    Ok(Arc::new(Loaded { shared, plugin, name, digest, description }))
+}
+
+struct Loaded {
+    shared: Arc<Shared>,
+    plugin: Plugin,
+    name: Name,
+    digest: String,
+    description: Description,
+}
+
+impl Checker for Loaded {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn bind(self: Arc<Self>, binding: Binding) -> Arc<dyn Check> {
+        let request = v0_1::request(&binding);
+        Arc::new(Bound { plugin: self, binding: Arc::new(binding), request, refused: Mutex::default() })
+    }
+}
+
+/// A check and the plugin that it runs with.
+struct Bound {
+    plugin: Arc<Loaded>,
+    binding: Arc<Binding>,
+    request: v0_1::Request,
+    refused: Mutex<BTreeSet<String>>,
+}
+
+impl Check for Bound {
+    fn definition(&self) -> &Arc<CheckDef> {
+        &self.binding.definition
+    }
+
+    fn version(&self) -> &str {
+        &self.plugin.digest
+    }
+
+    fn run(self: Arc<Self>, state: Option<Vec<u8>>) -> BoxFuture<'static, RunReport> {
+        let asked = Instant::now();
+        Box::pin(async move {
+            let timeout = self.definition().policy.timeout;
+            // The guest runtime did not get to us in time: what followed would say nothing of the target.
+            if asked.elapsed() > timeout / 4 {
+                return RunReport::without_sandbox(Ending::NotRun(Skipped::Overloaded));
+            }
+            self.run_now(state, timeout).await
+        })
+    }
+}
+
+impl Bound {
+    async fn run_now(&self, state: Option<Vec<u8>>, timeout: Duration) -> RunReport {
+        let shared = &self.plugin.shared;
+        let begun = Instant::now();
+        let deadline = begun + timeout;
+        let pace = Arc::new(Pace::default());
+        let mut store = shared.store(Some(self.binding.clone()), deadline, &pace);
+        let ended = drive(v0_1::check(&self.plugin.plugin, &mut store, &self.request, state), deadline, &pace).await;
+        let guest = store.data();
+        let ending = match (Scene { guest, pace: &pace, timeout, deadline, shared }).name(ended) {
+            Ok(Answer::Outcome(outcome)) => Ending::Judged(outcome),
+            // The checker could not know why the name could not be looked up; we do.
+            Ok(Answer::Error(fault)) if guest.egress.resolver_failed => {
+                Ending::Faulted(Fault { kind: FaultKind::Resolver, ..fault })
+            }
+            Ok(Answer::Error(fault)) => Ending::Faulted(fault),
+            Err(ending) => ending,
+        };
+        self.log_refusals(&guest.egress.denied);
+        report(self.masked(ending), begun, &pace, &store)
+    }
+
+    /// No secret leaves in a guest's words.
+    fn masked(&self, ending: Ending) -> Ending {
+        let masker = &self.binding.definition.masker;
+        match ending {
+            Ending::Judged(mut outcome) => {
+                outcome.message = masker.mask(outcome.message);
+                for part in &mut outcome.parts {
+                    part.name = masker.mask(std::mem::take(&mut part.name));
+                    part.message = masker.mask(std::mem::take(&mut part.message));
+                }
+                for measurement in &mut outcome.measurements {
+                    for (_, value) in &mut measurement.labels {
+                        *value = masker.mask(std::mem::take(value));
+                    }
+                }
+                Ending::Judged(outcome)
+            }
+            Ending::Faulted(fault) => {
+                Ending::Faulted(Fault { message: masker.mask(fault.message), ..fault })
+            }
+            other => other,
+        }
+    }
+
+    fn log_refusals(&self, denied: &[String]) {
+        if denied.is_empty() {
+            return;
+        }
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        for destination in denied {
+            if refused.len() < REMEMBERED && refused.insert(destination.clone()) {
+                let (check, plugin) = (&self.definition().name, &self.plugin.name);
+                let destination = self.definition().masker.mask(destination.clone());
+                let advice = if destination.contains(' ') {
+                    "an address like this must be granted itself, not by a name".to_owned()
+                } else {
+                    format!("to allow it, add \"tcp://{destination}\" to the check's allow")
+                };
+                tracing::warn!(%check, %plugin, "check {check} may not connect to {destination}; {advice}");
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! One run: a fresh store, a deadline in three parts, and a name for however it ended.
+//!
+//! The deadline: the epoch callback interrupts guest code once it has passed (and makes long computations take turns
+//! before), `timeout_at` ends waiting in a host call, and the store is dropped in every case, which closes what the
+//! guest had open.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout_at;
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
+use wasmtime::component::ResourceTableError;
+
+use crate::model::outcome::{Ending, Fault, FaultKind, RunReport, Skipped};
+use crate::model::time::brief;
+
+use super::captured::truncated;
+use super::limits::Exceeded;
+use super::pace::{Metered, Pace};
+use super::store::{Guest, HOST_CALL_BYTES, Shared};
+
+/// Of what a guest printed, this much goes into a fault's message.
+const PRINTED: usize = 512;
+
+/// How a guest's call ended, before it has a name.
+pub enum Ended<T> {
+    Returned(T),
+    Failed(wasmtime::Error),
+    TimedOut,
+}
+
+/// Drives one call under the deadline, measured.
+pub async fn drive<T>(
+    call: impl Future<Output = wasmtime::Result<T>>,
+    deadline: Instant,
+    pace: &Pace,
+) -> Ended<T> {
+    let call = pin!(call);
+    match timeout_at(deadline.into(), Metered { pace, inner: call }).await {
+        Ok(Ok(value)) => Ended::Returned(value),
+        Ok(Err(error)) => Ended::Failed(error),
+        Err(_) => Ended::TimedOut,
+    }
+}
+
+/// What the naming of an ending looks at.
+pub struct Scene<'a> {
+    pub guest: &'a Guest,
+    pub pace: &'a Pace,
+    pub timeout: Duration,
+    pub deadline: Instant,
+    pub shared: &'a Shared,
+}
+
+impl Scene<'_> {
+    /// Names a call that did not return.
+    pub fn name<T>(&self, ended: Ended<T>) -> Result<T, Ending> {
+        let unreturned = match ended {
+            Ended::Returned(value) => return Ok(value),
+            Ended::TimedOut => self.past_deadline(),
+            Ended::Failed(error) => self.failed(&error),
+        };
+        Err(unreturned)
+    }
+
+    fn past_deadline(&self) -> Ending {
+        let shown = brief(self.timeout).replace("ms", " ms");
+        if self.pace.was_computing(self.timeout) {
+            let cpu = brief(self.pace.cpu());
+            return fault(FaultKind::Cpu, format!("still computing after {shown} ({cpu} of CPU)"));
+        }
+        // The runtime was late, so nobody knows whether the target was.
+        let quarter = self.timeout / 4;
+        if self.deadline.elapsed() > quarter || self.shared.lateness.worst() > quarter {
+            return Ending::NotRun(Skipped::Overloaded);
+        }
+        match self.guest.egress.activity.describe() {
+            Some(step) if self.guest.egress.connections() > 0 => {
+                fault(FaultKind::Timeout, format!("timeout after {shown}: {step}"))
+            }
+            _ => fault(FaultKind::Idle, format!("slept past the deadline of {shown} without a connection")),
+        }
+    }
+
+    fn failed(&self, error: &wasmtime::Error) -> Ending {
+        if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
+            return Ending::NotRun(Skipped::Overloaded);
+        }
+        match self.guest.limits.exceeded() {
+            Some(Exceeded::AllGuests) => return Ending::NotRun(Skipped::Overloaded),
+            Some(Exceeded::Memory) => {
+                let cap = self.guest.limits.cap() >> 20;
+                return fault(FaultKind::Limit, format!("memory: more than the {cap} MiB that this check may use"));
+            }
+            Some(Exceeded::Table) => return fault(FaultKind::Limit, "table: too many elements".into()),
+            None => {}
+        }
+        if matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full)) {
+            return fault(FaultKind::Limit, "handles: too many resources open at once".into());
+        }
+        // The error's type is private to wasmtime.
+        if format!("{error:#}").contains("fuel allocated for hostcalls") {
+            let text = format!("host call: more than {} KiB handed over at once", HOST_CALL_BYTES >> 10);
+            return fault(FaultKind::Limit, text);
+        }
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) => self.past_deadline(),
+            Some(Trap::StackOverflow) => fault(FaultKind::Limit, "stack: too deep a recursion".into()),
+            _ => fault(FaultKind::Trap, self.trap_message(error)),
+        }
+    }
+
+    /// The reason, what the guest printed (a panic's text goes there), and where it happened.
+    fn trap_message(&self, error: &wasmtime::Error) -> String {
+        let printed = truncated(self.guest.captured.one_line(), PRINTED);
+        let reason = match error.downcast_ref::<wasmtime_wasi::I32Exit>() {
+            Some(exit) => format!("it exited with code {}", exit.0),
+            None => error.root_cause().to_string(),
+        };
+        let frames = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
+        let mut message = reason;
+        if !printed.is_empty() {
+            message = format!("{printed} ({message})");
+        }
+        if !frames.is_empty() && printed.is_empty() {
+            message = format!("{message} in {frames}");
+        }
+        message
+    }
+}
+
+fn frames(trace: &WasmBacktrace) -> String {
+    let names = trace.frames().iter().filter_map(|frame| frame.func_name());
+    names.take(3).map(|name| truncated(name.to_owned(), 80)).collect::<Vec<_>>().join(" < ")
+}
+
+fn fault(kind: FaultKind, message: String) -> Ending {
+    Ending::Faulted(Fault { kind, message })
+}
+
+/// Puts together what a run took.
+pub fn report(ending: Ending, begun: Instant, pace: &Arc<Pace>, store: &Store<Guest>) -> RunReport {
+    let guest = store.data();
+    RunReport {
+        ending,
+        duration: begun.elapsed(),
+        cpu: pace.cpu(),
+        memory_peak: guest.limits.peak(),
+        phases: guest.egress.phases.clone(),
+        denied: u64::try_from(guest.egress.denied.len()).unwrap_or(u64::MAX),
+    }
+}

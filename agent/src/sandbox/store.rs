@@ -1,0 +1,126 @@
+//! What every run gets, and nothing else: one constructor sets every cap.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{Semaphore, watch};
+use wasmtime::Store;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use crate::model::checkset::Binding;
+use crate::model::host::HostSample;
+use crate::telemetry::Metrics;
+
+use super::captured::Captured;
+use super::egress::Egress;
+use super::engine::Engine;
+use super::http_denied::DenyAll;
+use super::limits::{GuestMemory, Limits};
+use super::metrics::SandboxMetrics;
+use super::pace::{Lateness, Pace};
+use super::Config;
+
+/// Memory of one run, unless its check says otherwise.
+pub const DEFAULT_MEMORY: u64 = 64 << 20;
+/// Bytes that a guest may hand over in one call, its result included.
+pub const HOST_CALL_BYTES: usize = 1 << 20;
+const COMPONENT_HANDLES: usize = 1024;
+const RESOURCES: usize = 256;
+const RANDOM_BYTES: u64 = 64 << 10;
+const HTTP_HEADER_BYTES: usize = 32 << 10;
+/// Lines that one run may log.
+const LOG_LINES: u32 = 20;
+
+/// What all stores share.
+pub struct Shared {
+    pub engine: Engine,
+    pub memory: Arc<GuestMemory>,
+    /// The turns of hogs: as many as cannot keep all workers from ordinary runs.
+    pub turns: Arc<Semaphore>,
+    pub lateness: Lateness,
+    pub host: watch::Receiver<Arc<HostSample>>,
+    metrics: SandboxMetrics,
+}
+
+impl Shared {
+    pub fn new(
+        engine: Engine,
+        config: &Config,
+        host: watch::Receiver<Arc<HostSample>>,
+        metrics: &Metrics,
+    ) -> Self {
+        Self {
+            engine,
+            memory: GuestMemory::new(config.memory),
+            turns: Arc::new(Semaphore::new(1)),
+            lateness: Lateness::new(),
+            host,
+            metrics: SandboxMetrics::new(metrics),
+        }
+    }
+
+    pub fn publish(&self) {
+        self.metrics.memory.set(i64::try_from(self.memory.used()).unwrap_or(i64::MAX));
+        self.metrics.lateness.set(self.lateness.worst().as_secs_f64());
+    }
+
+    /// A fresh store. `binding` is none while a plugin describes itself, which it does without any grant.
+    pub fn store(&self, binding: Option<Arc<Binding>>, deadline: Instant, pace: &Arc<Pace>) -> Store<Guest> {
+        let memory = binding.as_ref().and_then(|b| b.definition.memory).unwrap_or(DEFAULT_MEMORY);
+        let captured = Captured::default();
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.stdout(captured.clone()).stderr(captured.clone()).max_random_size(RANDOM_BYTES);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(HTTP_HEADER_BYTES);
+        let guest = Guest {
+            wasi: wasi.build(),
+            http,
+            http_hooks: DenyAll,
+            table,
+            limits: Limits::new(self.memory.clone(), memory),
+            egress: Egress::new(binding.clone(), deadline),
+            captured,
+            binding,
+            host: self.host.clone(),
+            log_lines_left: LOG_LINES,
+        };
+        let mut store = Store::new(self.engine.wasmtime(), guest);
+        store.limiter(|guest| &mut guest.limits);
+        store.set_hostcall_fuel(HOST_CALL_BYTES);
+        store.set_max_component_handles(COMPONENT_HANDLES);
+        store.set_epoch_deadline(1);
+        let (pace, turns) = (pace.clone(), self.turns.clone());
+        store.epoch_deadline_callback(move |_| Ok(pace.tick(deadline, &turns)));
+        store
+    }
+}
+
+/// The host's side of one run.
+pub struct Guest {
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    http_hooks: DenyAll,
+    pub table: ResourceTable,
+    pub limits: Limits,
+    pub egress: Egress,
+    pub captured: Captured,
+    pub binding: Option<Arc<Binding>>,
+    pub host: watch::Receiver<Arc<HostSample>>,
+    pub log_lines_left: u32,
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.http_hooks }
+    }
+}

@@ -1,0 +1,430 @@
+//! The interface `vitald:check@0.1`, hosted. Generated types never leave this file: what a guest says is checked,
+//! capped and turned into the words of `model` here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::component::{Component, HasData, Resource};
+use wasmtime::{Engine, Store};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, IoError};
+
+use crate::model::checkset::{Binding, Description, LoadError, Scheme, is_metric_name};
+use crate::model::outcome::{Fault, FaultKind, Kind, Measurement, Outcome, Part, Status};
+
+use self::bindings::exports::vitald::check::checker as exported;
+use self::bindings::vitald::check::{host, log, net, types};
+use self::bindings::PluginPre;
+use super::captured::{one_line, truncated};
+use super::egress::ConnectError;
+use super::net::{Connection, Input, Output};
+use super::store::Guest;
+
+mod bindings {
+    #![allow(clippy::all, clippy::pedantic, clippy::restriction, reason = "generated")]
+    wasmtime::component::bindgen!({
+        world: "plugin",
+        path: "../wit/v0.1",
+        imports: { default: async | trappable },
+        exports: { default: async },
+        with: {
+            "wasi:io": wasmtime_wasi::p2::bindings::io,
+            "vitald:check/net.connection": crate::sandbox::net::Connection,
+        },
+    });
+}
+
+const MESSAGE: usize = 4096;
+const LOG_LINE: usize = 1024;
+const STATE: usize = 64 << 10;
+const MEASUREMENTS: usize = 64;
+const PARTS: usize = 64;
+const PART_NAME: usize = 256;
+const LABELS: usize = 4;
+const LABEL_VALUE: usize = 256;
+const SCHEMA: usize = 64 << 10;
+const SCHEMES: usize = 32;
+
+/// Label names that the agent or Prometheus itself gives a series.
+const TAKEN_LABELS: [&str; 8] = ["check", "service", "checker", "job", "instance", "le", "quantile", "__name__"];
+
+/// A compiled and linked plugin.
+#[derive(Clone)]
+pub struct Plugin(PluginPre<Guest>);
+
+/// Everything a plugin may import.
+#[derive(Clone)]
+pub struct Linker(Arc<wasmtime::component::Linker<Guest>>);
+
+struct InGuest;
+
+impl HasData for InGuest {
+    type Data<'a> = &'a mut Guest;
+}
+
+/// Links our own interface, and all of `wasi:cli` and `wasi:http`, so that any toolchain's component loads. What of it
+/// works is decided by the store.
+pub fn linker(engine: &Engine) -> wasmtime::Result<Linker> {
+    let mut linker = wasmtime::component::Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    types::add_to_linker::<Guest, InGuest>(&mut linker, |guest| guest)?;
+    net::add_to_linker::<Guest, InGuest>(&mut linker, |guest| guest)?;
+    log::add_to_linker::<Guest, InGuest>(&mut linker, |guest| guest)?;
+    host::add_to_linker::<Guest, InGuest>(&mut linker, |guest| guest)?;
+    Ok(Linker(Arc::new(linker)))
+}
+
+/// The first bytes of a component, and of a core module.
+const COMPONENT: [u8; 8] = *b"\0asm\x0d\0\x01\0";
+const CORE_MODULE: [u8; 8] = *b"\0asm\x01\0\0\0";
+
+pub fn compile(engine: &Engine, linker: &Linker, bytes: &[u8]) -> Result<Plugin, LoadError> {
+    if bytes.starts_with(&CORE_MODULE) {
+        let text = "it is a core module; build it as a component, with --target wasm32-wasip2";
+        return Err(LoadError::NotAComponent(text.into()));
+    }
+    if !bytes.starts_with(&COMPONENT) {
+        return Err(LoadError::NotAComponent("it does not start as one (empty, cut off, or another kind of file)".into()));
+    }
+    let component = Component::new(engine, bytes).map_err(|error| {
+        let text = one_line(&format!("{error:#}"));
+        if text.contains("exceeds the limit") { LoadError::TooLarge(text) } else { LoadError::Compile(text) }
+    })?;
+    let pre = linker.0.instantiate_pre(&component).map_err(|error| {
+        let unknown = unknown_imports(engine, &component);
+        LoadError::Link(if unknown.is_empty() {
+            one_line(&format!("{error:#}"))
+        } else {
+            format!("the imports {}", unknown.join(", "))
+        })
+    })?;
+    PluginPre::new(pre).map(Plugin).map_err(|error| {
+        LoadError::Link(format!("it does not export vitald:check/checker@0.1 as it must: {}", one_line(&format!("{error:#}"))))
+    })
+}
+
+fn unknown_imports(engine: &Engine, component: &Component) -> Vec<String> {
+    const OFFERED: [&str; 8] = [
+        "vitald:check/",
+        "wasi:io/",
+        "wasi:cli/",
+        "wasi:clocks/",
+        "wasi:random/",
+        "wasi:sockets/",
+        "wasi:filesystem/",
+        "wasi:http/",
+    ];
+    let names = component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
+    names.into_iter().filter(|name| !OFFERED.iter().any(|offered| name.starts_with(offered))).collect()
+}
+
+pub async fn describe(plugin: &Plugin, store: &mut Store<Guest>) -> wasmtime::Result<Description> {
+    let instance = plugin.0.instantiate_async(&mut *store).await?;
+    let said = instance.vitald_check_checker().call_describe(&mut *store).await?;
+    if said.params_schema.len() > SCHEMA {
+        return Err(wasmtime::format_err!("its params-schema has more than {} KiB", SCHEMA >> 10));
+    }
+    Ok(Description {
+        summary: truncated(one_line(&said.summary), MESSAGE),
+        version: truncated(one_line(&said.version), 64),
+        params_schema: said.params_schema,
+        schemes: said.schemes.into_iter().take(SCHEMES).map(scheme).collect(),
+    })
+}
+
+fn scheme(scheme: types::Scheme) -> Scheme {
+    Scheme { name: scheme.name.to_ascii_lowercase(), default_port: scheme.default_port }
+}
+
+/// What the runs of one check have in common.
+pub struct Request(types::Request);
+
+pub fn request(binding: &Binding) -> Request {
+    let definition = &binding.definition;
+    let endpoint = |endpoint: &crate::model::target::Endpoint| types::Endpoint {
+        host: endpoint.host.to_string().trim_matches(['[', ']']).to_owned(),
+        port: endpoint.port,
+    };
+    Request(types::Request {
+        target: definition.target.as_ref().map(|target| target.url().to_owned()).unwrap_or_default(),
+        endpoints: binding.endpoints.iter().map(endpoint).collect(),
+        params: serde_json::Value::Object(definition.params.clone()).to_string(),
+        timeout: u64::try_from(definition.policy.timeout.as_nanos()).unwrap_or(u64::MAX),
+        state: None,
+        attributes: vec![("check".into(), definition.name.to_string())],
+    })
+}
+
+/// What a checker answered.
+pub enum Answer {
+    Outcome(Outcome),
+    Error(Fault),
+}
+
+pub async fn check(
+    plugin: &Plugin,
+    store: &mut Store<Guest>,
+    request: &Request,
+    state: Option<Vec<u8>>,
+) -> wasmtime::Result<Answer> {
+    let instance = plugin.0.instantiate_async(&mut *store).await?;
+    let request = types::Request { state, ..request.0.clone() };
+    let answer = instance.vitald_check_checker().call_check(&mut *store, &request).await?;
+    Ok(match answer {
+        Ok(said) => outcome(said),
+        Err(error) => Answer::Error(error_said(error)),
+    })
+}
+
+fn outcome(said: exported::Outcome) -> Answer {
+    if said.state.as_ref().is_some_and(|state| state.len() > STATE) {
+        let text = format!("state: more than {} KiB to remember", STATE >> 10);
+        return Answer::Error(Fault::new(FaultKind::Limit, text));
+    }
+    Answer::Outcome(Outcome {
+        status: status(said.status),
+        message: message(&said.message),
+        measurements: measurements(said.measurements),
+        parts: said.parts.into_iter().take(PARTS).map(part).collect(),
+        state: said.state,
+    })
+}
+
+fn message(text: &str) -> String {
+    truncated(one_line(text), MESSAGE)
+}
+
+fn status(status: types::Status) -> Status {
+    match status {
+        types::Status::Up => Status::Up,
+        types::Status::Degraded => Status::Degraded,
+        types::Status::Down => Status::Down,
+    }
+}
+
+fn part(part: types::Part) -> Part {
+    Part {
+        name: truncated(one_line(&part.name), PART_NAME),
+        status: status(part.status),
+        message: message(&part.message),
+    }
+}
+
+/// Keeps what fits the rules; the first of two series with one name and the same labels wins. A bad number must never
+/// break a scrape, so it is left out here.
+fn measurements(said: Vec<types::Measurement>) -> Vec<Measurement> {
+    let mut kept: Vec<Measurement> = Vec::new();
+    for measurement in said.into_iter().filter_map(measurement) {
+        let same = |other: &Measurement| {
+            (&other.name, &other.unit, other.kind, &other.labels)
+                == (&measurement.name, &measurement.unit, measurement.kind, &measurement.labels)
+        };
+        if kept.len() < MEASUREMENTS && !kept.iter().any(same) {
+            kept.push(measurement);
+        }
+    }
+    kept
+}
+
+fn measurement(said: types::Measurement) -> Option<Measurement> {
+    let unit_fits = said.unit.is_empty() || is_metric_name(&said.unit);
+    if !is_metric_name(&said.name) || !unit_fits || said.labels.len() > LABELS {
+        return None;
+    }
+    let mut labels = said.labels;
+    labels.sort();
+    let distinct = labels.windows(2).all(|pair| !matches!(pair, [(a, _), (b, _)] if a == b));
+    let named = labels.iter().all(|(name, _)| is_metric_name(name) && !TAKEN_LABELS.contains(&name.as_str()));
+    if !distinct || !named {
+        return None;
+    }
+    for (_, value) in &mut labels {
+        *value = truncated(one_line(value), LABEL_VALUE);
+    }
+    let kind = match said.kind {
+        types::Kind::Gauge => Kind::Gauge,
+        types::Kind::Counter => Kind::Counter,
+    };
+    Some(Measurement { name: said.name, kind, value: said.value, unit: said.unit, labels })
+}
+
+fn error_said(error: types::Error) -> Fault {
+    let (kind, text) = match error {
+        types::Error::InvalidParams(text) => (FaultKind::InvalidParams, text),
+        types::Error::Denied(text) => (FaultKind::Denied, text),
+        types::Error::Internal(text) | types::Error::Other(text) => (FaultKind::Internal, text),
+    };
+    Fault::new(kind, message(&text))
+}
+
+impl types::Host for Guest {}
+
+impl net::Host for Guest {
+    async fn connect(
+        &mut self,
+        host: String,
+        port: u16,
+        timeout: Option<u64>,
+    ) -> wasmtime::Result<Result<Resource<Connection>, net::Error>> {
+        Ok(match self.egress.connect(&host, port, timeout.map(Duration::from_nanos)).await {
+            Ok(socket) => Ok(self.table.push(Connection::new(socket))?),
+            Err(error) => Err(connect_error(error)),
+        })
+    }
+
+    async fn error_of(&mut self, error: Resource<IoError>) -> wasmtime::Result<Option<net::Error>> {
+        Ok(self.table.get(&error)?.downcast_ref::<std::io::Error>().map(io_error))
+    }
+}
+
+fn connect_error(error: ConnectError) -> net::Error {
+    match error {
+        ConnectError::Denied => net::Error::Denied,
+        ConnectError::NameNotFound => net::Error::NameNotFound,
+        ConnectError::NameUnavailable => net::Error::NameUnavailable,
+        ConnectError::Timeout => net::Error::Timeout,
+        ConnectError::TooMany => net::Error::Other(error.to_string()),
+        ConnectError::Io(error) => io_error(&error),
+    }
+}
+
+fn io_error(error: &std::io::Error) -> net::Error {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::ConnectionRefused => net::Error::Refused,
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => net::Error::Reset,
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown => net::Error::Unreachable,
+        ErrorKind::TimedOut => net::Error::Timeout,
+        ErrorKind::BrokenPipe | ErrorKind::NotConnected => net::Error::Closed,
+        _ => net::Error::Other(error.to_string()),
+    }
+}
+
+impl net::HostConnection for Guest {
+    async fn start_tls(
+        &mut self,
+        _: Resource<Connection>,
+        _: net::TlsOptions,
+        _: Option<u64>,
+    ) -> wasmtime::Result<Result<(), net::Error>> {
+        Ok(Err(net::Error::Other("this agent does not do TLS for checkers yet".into())))
+    }
+
+    async fn streams(
+        &mut self,
+        connection: Resource<Connection>,
+    ) -> wasmtime::Result<Result<(Resource<DynInputStream>, Resource<DynOutputStream>), net::Error>> {
+        let connection = self.table.get_mut(&connection)?;
+        if std::mem::replace(&mut connection.taken, true) {
+            return Ok(Err(net::Error::Other("the streams were taken already".into())));
+        }
+        let socket = connection.socket.clone();
+        let input: DynInputStream = Box::new(Input(socket.clone()));
+        let output: DynOutputStream = Box::new(Output::new(socket));
+        Ok(Ok((self.table.push(input)?, self.table.push(output)?)))
+    }
+
+    async fn shutdown(&mut self, connection: Resource<Connection>) -> wasmtime::Result<Result<(), net::Error>> {
+        Ok(self.table.get(&connection)?.shutdown().map_err(|error| io_error(&error)))
+    }
+
+    async fn address(&mut self, connection: Resource<Connection>) -> wasmtime::Result<String> {
+        Ok(self.table.get(&connection)?.socket.peer.to_string())
+    }
+
+    async fn tls(&mut self, _: Resource<Connection>) -> wasmtime::Result<Option<net::TlsPeer>> {
+        Ok(None)
+    }
+
+    async fn timings(&mut self, connection: Resource<Connection>) -> wasmtime::Result<Vec<(String, u64)>> {
+        let timings = &self.table.get(&connection)?.socket.timings;
+        let nanos = |length: &Duration| u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
+        Ok(timings.iter().map(|(phase, length)| ((*phase).to_owned(), nanos(length))).collect())
+    }
+
+    async fn drop(&mut self, connection: Resource<Connection>) -> wasmtime::Result<()> {
+        self.table.delete(connection)?;
+        Ok(())
+    }
+}
+
+impl log::Host for Guest {
+    async fn log(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
+        let Some(binding) = &self.binding else { return Ok(()) };
+        if self.log_lines_left == 0 {
+            return Ok(());
+        }
+        self.log_lines_left -= 1;
+        let check = &binding.definition.name;
+        let message = binding.definition.masker.mask(truncated(one_line(&message), LOG_LINE));
+        match level {
+            log::Level::Debug => tracing::debug!(%check, "check {check} says: {message}"),
+            log::Level::Info => tracing::info!(%check, "check {check} says: {message}"),
+            log::Level::Warn => tracing::warn!(%check, "check {check} says: {message}"),
+            log::Level::Error => tracing::error!(%check, "check {check} says: {message}"),
+        }
+        Ok(())
+    }
+}
+
+impl host::Host for Guest {
+    async fn samples(&mut self, prefix: String) -> wasmtime::Result<Result<host::Sample, host::Error>> {
+        let granted = self.binding.as_ref().is_some_and(|binding| binding.grants.host_numbers());
+        if !granted {
+            return Ok(Err(host::Error::Denied));
+        }
+        let sample = self.host.borrow().clone();
+        if sample.families.is_empty() {
+            return Ok(Err(host::Error::Unavailable("the host has not been sampled yet".into())));
+        }
+        let families = sample.families.iter().filter(|family| family.name.starts_with(&prefix));
+        let series = families.flat_map(|family| {
+            family.series.iter().map(|series| host::Series {
+                name: family.name.to_owned(),
+                labels: series.labels.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+                value: series.value,
+            })
+        });
+        let nanos = |length: Duration| u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
+        Ok(Ok(host::Sample {
+            wall: nanos(sample.taken.wall),
+            boot: nanos(sample.taken.boot),
+            series: series.collect(),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(name: &str, unit: &str, labels: &[(&str, &str)]) -> types::Measurement {
+        types::Measurement {
+            name: name.into(),
+            kind: types::Kind::Gauge,
+            value: 1.0,
+            unit: unit.into(),
+            labels: labels.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+        }
+    }
+
+    #[test]
+    fn measurements_that_would_break_a_scrape_are_left_out() {
+        let all = vec![
+            said("lag", "seconds", &[]),
+            said("lag", "seconds", &[]),
+            said("Lag", "", &[]),
+            said("lag{x=\"1\"}", "", &[]),
+            said("lag", "\n", &[]),
+            said("lag", "seconds", &[("check", "other")]),
+            said("lag", "seconds", &[("a", "1"), ("a", "2")]),
+            said("lag", "seconds", &[("a\"b", "1")]),
+            said("lag", "seconds", &[("db", "x\ny")]),
+        ];
+        let kept = measurements(all);
+        assert_eq!(kept.len(), 2, "{kept:?}");
+        assert_eq!(kept[1].labels, [("db".to_owned(), "x y".to_owned())]);
+        let many = (0..1_000).map(|n| said(&format!("m{n}"), "", &[])).collect();
+        assert_eq!(measurements(many).len(), MEASUREMENTS);
+    }
+}
