@@ -1,0 +1,229 @@
+//! Owns the verdicts: takes in observations, publishes what they add up to, and remembers both over a restart.
+//!
+//! What a verdict becomes is decided in [`reduce`], what verdicts add up to in [`aggregate`]; both are pure. This loop
+//! only moves data, says what changed, and writes the memory down.
+
+pub mod aggregate;
+mod changes;
+mod metrics;
+mod persist;
+pub mod reduce;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::clock;
+use crate::model::checkset::CheckSet;
+use crate::model::name::Name;
+use crate::model::snapshot::{CheckView, HealthSnapshot};
+use crate::model::time::Moment;
+use crate::model::verdict::{Observation, Verdict};
+use crate::supervise::{Beat, Stop, Supervisor};
+use crate::telemetry::Metrics;
+
+use self::aggregate::ServiceMemory;
+use self::metrics::HealthMetrics;
+use self::persist::{Memory, Persist, Remembered};
+
+pub use self::metrics::snapshot_source;
+
+/// A change of status is on disk within this.
+const SAVE_AFTER_CHANGE: Duration = Duration::from_millis(500);
+/// Ages and counts are on disk within this.
+const SAVE_EVERY: Duration = Duration::from_secs(30);
+/// Observations that are taken in before the next snapshot is published.
+const BATCH: usize = 256;
+/// How often age alone may change what is shown.
+const LOOK: Duration = Duration::from_secs(1);
+/// At a start, remembered verdicts wait so long for their checks to be loaded.
+const RESTORE_WINDOW: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub state_dir: PathBuf,
+}
+
+pub struct Health {
+    supervisor: Supervisor,
+    checks: watch::Receiver<Arc<CheckSet>>,
+    observations: mpsc::Receiver<Observation>,
+    publish: watch::Sender<Arc<HealthSnapshot>>,
+    metrics: HealthMetrics,
+    persist: Persist,
+    set: Arc<CheckSet>,
+    verdicts: BTreeMap<Name, Arc<Verdict>>,
+    states: BTreeMap<Name, Arc<[u8]>>,
+    services: BTreeMap<Name, ServiceMemory>,
+    /// Verdicts of checks that have not appeared yet.
+    remembered: BTreeMap<Name, Remembered>,
+    started: Instant,
+    save_at: Instant,
+}
+
+/// What the rest of the agent needs of health before it runs.
+pub struct Built {
+    pub health: Health,
+    /// What the checkers remembered when the agent stopped.
+    pub states: BTreeMap<Name, Vec<u8>>,
+}
+
+impl Health {
+    pub fn build(
+        config: &Config,
+        supervisor: Supervisor,
+        checks: watch::Receiver<Arc<CheckSet>>,
+        observations: mpsc::Receiver<Observation>,
+        publish: watch::Sender<Arc<HealthSnapshot>>,
+        metrics: &Metrics,
+    ) -> Built {
+        let persist = Persist::new(&config.state_dir);
+        let memory = persist.load(clock::now());
+        let states = memory.checks.iter().filter_map(|(name, r)| Some((name.clone(), r.state.clone()?))).collect();
+        let now = Instant::now();
+        let health = Self {
+            supervisor,
+            checks,
+            observations,
+            publish,
+            metrics: HealthMetrics::new(metrics),
+            persist,
+            set: Arc::default(),
+            verdicts: BTreeMap::new(),
+            states: BTreeMap::new(),
+            services: memory.services,
+            remembered: memory.checks,
+            started: now,
+            save_at: now + SAVE_EVERY,
+        };
+        Built { health, states }
+    }
+
+    pub async fn run(mut self, mut stop: Stop) {
+        let mut beat = self.supervisor.beats().register("health");
+        let mut look = tokio::time::interval(LOOK);
+        self.take_over();
+        loop {
+            let mut batch = Vec::new();
+            tokio::select! {
+                () = stop.wait() => break,
+                () = beat.next() => continue,
+                () = tokio::time::sleep_until(self.save_at) => {
+                    self.save(&beat).await;
+                    continue;
+                }
+                _ = look.tick() => {}
+                Ok(()) = self.checks.changed() => self.take_over(),
+                count = self.observations.recv_many(&mut batch, BATCH) => if count == 0 { break },
+            }
+            let now = clock::now();
+            for observation in batch {
+                self.observe(observation);
+            }
+            self.publish(now);
+        }
+        // The last runs' observations came before the stop.
+        while let Ok(observation) = self.observations.try_recv() {
+            self.observe(observation);
+        }
+        self.publish(clock::now());
+        self.save(&beat).await;
+    }
+
+    /// Takes over another set of checks: verdicts belong to names, so those that stay keep theirs.
+    fn take_over(&mut self) {
+        let set = self.checks.borrow_and_update().clone();
+        let now = clock::now();
+        let old = std::mem::replace(&mut self.set, set);
+        self.verdicts.retain(|name, _| self.set.checks.contains_key(name));
+        self.states.retain(|name, _| self.set.checks.contains_key(name));
+        for (name, check) in &self.set.checks {
+            let definition = check.definition();
+            let before = old.checks.get(name).map(|check| check.definition());
+            if before.is_some_and(|before| !before.keeps_state(definition)) {
+                self.states.remove(name);
+            }
+            if self.verdicts.contains_key(name) {
+                continue;
+            }
+            let remembered = self.remembered.remove(name).and_then(|r| r.restore(definition, now));
+            let verdict = match remembered {
+                Some((verdict, state)) => {
+                    self.states.extend(state.map(|state| (name.clone(), Arc::from(state))));
+                    verdict
+                }
+                None => {
+                    let joining = aggregate::joins_judged(definition, &old, &self.verdicts);
+                    Arc::new(Verdict { joining, ..Verdict::default() })
+                }
+            };
+            self.verdicts.insert(name.clone(), verdict);
+        }
+        if self.started.elapsed() > RESTORE_WINDOW {
+            self.remembered.clear();
+        }
+    }
+
+    fn observe(&mut self, observation: Observation) {
+        let Some(check) = self.set.checks.get(&observation.check) else { return };
+        let Some(verdict) = self.verdicts.get_mut(&observation.check) else { return };
+        let definition = check.definition();
+        let change = reduce::reduce(Arc::make_mut(verdict), &definition.policy, &observation);
+        match observation.state {
+            Some(state) => drop(self.states.insert(observation.check.clone(), state)),
+            None => drop(self.states.remove(&observation.check)),
+        }
+        if let Some(change) = change {
+            changes::log_status(definition, &change, verdict);
+            self.metrics.status_changed(&observation.check, change.from.is_some());
+            self.save_at = self.save_at.min(Instant::now() + SAVE_AFTER_CHANGE);
+        }
+    }
+
+    fn publish(&mut self, now: Moment) {
+        let mut checks: BTreeMap<Name, CheckView> = self
+            .set
+            .checks
+            .iter()
+            .filter_map(|(name, check)| {
+                let verdict = self.verdicts.get(name)?.clone();
+                Some((name.clone(), aggregate::view(check.definition().clone(), verdict, now)))
+            })
+            .collect();
+        aggregate::weigh(&self.set, &mut checks);
+        let services = aggregate::services(&self.set, &checks, &mut self.services, now);
+        let overall = aggregate::overall(self.set.loaded, &checks);
+        let next = Arc::new(HealthSnapshot { at: now, overall, checks, services, loaded: self.set.loaded });
+        let last = self.publish.send_replace(next.clone());
+        let changed = changes::log(&last, &next);
+        if changed {
+            self.save_at = self.save_at.min(Instant::now() + SAVE_AFTER_CHANGE);
+        }
+        self.metrics.forget_gone(&last, &next);
+    }
+
+    /// Writes the memory down, beside the loop: a slow disk must not stop it from beating.
+    async fn save(&mut self, beat: &Beat) {
+        self.save_at = Instant::now() + SAVE_EVERY;
+        let memory = Memory {
+            checks: self.set.checks.iter().filter_map(|(name, check)| self.remember(name, check)).collect(),
+            services: self.services.clone(),
+        };
+        let persist = self.persist.clone();
+        let saved = self.supervisor.blocking(move || persist.save(&memory));
+        let saved = tokio::time::timeout(Duration::from_secs(10), saved).await;
+        beat.touch();
+        self.metrics.saved(matches!(saved, Ok(Ok(true))));
+    }
+
+    fn remember(&self, name: &Name, check: &Arc<dyn crate::model::check::Check>) -> Option<(Name, Remembered)> {
+        let verdict = self.verdicts.get(name)?;
+        verdict.status?;
+        let state = self.states.get(name).map(|state| state.to_vec());
+        Some((name.clone(), Remembered::new(check.definition(), verdict.clone(), state)))
+    }
+}

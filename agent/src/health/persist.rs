@@ -1,0 +1,181 @@
+//! The memory of verdicts over a restart: one file in the state directory, written whole or not at all. It is used
+//! only after the same boot, and of each check only while its evidence is younger than `stale_after`. A file that
+//! cannot be used is set aside, and the agent starts fresh.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use base64::Engine as _;
+
+use crate::clock;
+use crate::files;
+use crate::model::check::CheckDef;
+use crate::model::name::Name;
+use crate::model::time::Moment;
+use crate::model::verdict::Verdict;
+
+use super::aggregate::ServiceMemory;
+
+/// Changes when the file's form does.
+const VERSION: u32 = 1;
+/// Room for 10,000 checks that all remember as much as they may would be more; those are not typical.
+const MAX_FILE: u64 = 256 * 1024 * 1024;
+
+/// What is remembered of one check.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Remembered {
+    verdict: Arc<Verdict>,
+    checker: Name,
+    /// Without secrets; a change of target drops the checker's state.
+    target: String,
+    #[serde(default, with = "base64_bytes", skip_serializing_if = "Option::is_none")]
+    pub state: Option<Vec<u8>>,
+}
+
+impl Remembered {
+    pub fn new(definition: &CheckDef, verdict: Arc<Verdict>, state: Option<Vec<u8>>) -> Self {
+        Self { verdict, checker: definition.checker.clone(), target: target_of(definition), state }
+    }
+
+    /// The verdict and state, if they still say something of the check as it is defined now.
+    pub fn restore(self, definition: &CheckDef, now: Moment) -> Option<(Arc<Verdict>, Option<Vec<u8>>)> {
+        let evidence = self.verdict.evidence.as_ref()?;
+        if now.since(evidence.at) > definition.policy.stale_after {
+            return None;
+        }
+        let same = self.checker == definition.checker && self.target == target_of(definition);
+        let verdict = Verdict { joining: false, ..Arc::unwrap_or_clone(self.verdict) };
+        Some((Arc::new(verdict), self.state.filter(|_| same)))
+    }
+}
+
+fn target_of(definition: &CheckDef) -> String {
+    definition.target.as_ref().map(ToString::to_string).unwrap_or_default()
+}
+
+/// Everything that is remembered.
+#[derive(Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Memory {
+    pub checks: BTreeMap<Name, Remembered>,
+    pub services: BTreeMap<Name, ServiceMemory>,
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct File {
+    version: u32,
+    boot_id: Option<String>,
+    memory: Memory,
+}
+
+#[derive(serde::Deserialize)]
+struct Header {
+    version: u32,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error(transparent)]
+    File(#[from] files::FileError),
+    #[error("it is damaged: {0}")]
+    Damaged(#[from] serde_json::Error),
+    #[error("it has version {0}; this agent knows {VERSION}")]
+    Version(u32),
+}
+
+#[derive(Debug, Clone)]
+pub struct Persist {
+    path: PathBuf,
+    boot_id: Option<String>,
+    /// A disk that cannot be written is worth one warning until it can.
+    failing: Arc<AtomicBool>,
+}
+
+impl Persist {
+    pub fn new(state_dir: &Path) -> Self {
+        Self { path: state_dir.join("verdicts.json"), boot_id: clock::boot_id(), failing: Arc::default() }
+    }
+
+    /// What was remembered before this start; nothing where there is nothing of use.
+    pub fn load(&self, now: Moment) -> Memory {
+        match self.read() {
+            // Times on the boot clock mean nothing after another boot.
+            Ok(file) if file.boot_id == self.boot_id && self.boot_id.is_some() => sane(file.memory, now),
+            Ok(_) => Memory::default(),
+            Err(Unusable::File(error)) if error.is_missing() => Memory::default(),
+            Err(error) => {
+                let aside = self.path.with_extension("json.unusable");
+                let kept = std::fs::rename(&self.path, &aside).is_ok();
+                let kept = if kept { format!("; it was set aside as {}", aside.display()) } else { String::new() };
+                tracing::warn!("the memory of verdicts in {} is not used: {error}{kept}", self.path.display());
+                Memory::default()
+            }
+        }
+    }
+
+    fn read(&self) -> Result<File, Unusable> {
+        files::check_owner(&self.path)?;
+        let bytes = files::read_capped(&self.path, MAX_FILE)?;
+        let header: Header = serde_json::from_slice(&bytes)?;
+        if header.version != VERSION {
+            return Err(Unusable::Version(header.version));
+        }
+        Ok(serde_json::from_slice(&bytes)?)
+    }
+
+    /// Writes the memory down; false if that failed, which is a warning and never more.
+    pub fn save(&self, memory: &Memory) -> bool {
+        let result = self.write(memory);
+        let failed_before = self.failing.swap(result.is_err(), Ordering::Relaxed);
+        match &result {
+            Err(error) if !failed_before => {
+                tracing::warn!("the memory of verdicts is not written, a restart would begin anew: {error}");
+            }
+            Ok(()) if failed_before => tracing::info!("the memory of verdicts is written again"),
+            _ => {}
+        }
+        result.is_ok()
+    }
+
+    fn write(&self, memory: &Memory) -> Result<(), Unusable> {
+        #[derive(serde::Serialize)]
+        struct Out<'a> {
+            version: u32,
+            boot_id: &'a Option<String>,
+            memory: &'a Memory,
+        }
+        let bytes = serde_json::to_vec(&Out { version: VERSION, boot_id: &self.boot_id, memory })?;
+        Ok(files::write_atomic(&self.path, &bytes)?)
+    }
+}
+
+/// A moment that has not come yet was written by another clock.
+fn sane(mut memory: Memory, now: Moment) -> Memory {
+    memory.checks.retain(|_, remembered| {
+        let evidence = remembered.verdict.evidence.as_ref();
+        evidence.is_some_and(|evidence| evidence.at.boot <= now.boot) && remembered.verdict.since.boot <= now.boot
+    });
+    memory.services.retain(|_, service| service.since.boot <= now.boot);
+    memory
+}
+
+mod base64_bytes {
+    use super::*;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+        let encode = |bytes: &Vec<u8>| base64::engine::general_purpose::STANDARD.encode(bytes);
+        serializer.serialize_str(&bytes.as_ref().map(encode).unwrap_or_default())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = base64::engine::general_purpose::STANDARD.decode(text);
+        bytes.map(Some).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+#[path = "persist_tests.rs"]
+mod tests;

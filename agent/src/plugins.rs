@@ -1,0 +1,234 @@
+//! What is on disk, what of it changed, and what runs because of it: the configured checks, bound to loaded checkers.
+//!
+//! Every event only means "look again"; a look compares what the directories hold with what is loaded, by content.
+//! A plugin is compiled beside the running one and swapped in; a file that is broken, or whose schema refuses the
+//! parameters of checks that run, leaves the last good version in place and says so.
+
+mod bind;
+mod bundled;
+mod inventory;
+mod metrics;
+mod schema;
+mod slot;
+mod watch;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch as channel};
+
+use crate::model::checkset::{CheckSet, Compiler, DefinitionSource, Definitions, PluginInfo};
+use crate::model::name::Name;
+use crate::supervise::{Beat, Stop, Supervisor};
+use crate::telemetry::Metrics;
+
+use self::inventory::{Inventory, Refused};
+use self::metrics::PluginMetrics;
+use self::slot::{Slot, Version};
+use self::watch::Watch;
+
+/// Quiet that must follow an event before a look: a file that is being written is not finished.
+const QUIET: Duration = Duration::from_millis(100);
+/// But a look comes at most this long after the first event.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// `*.wasm` in these are plugins; the first directory wins.
+    pub plugin_dirs: Vec<PathBuf>,
+    /// Watched, because the definitions come from there.
+    pub conf_dirs: Vec<PathBuf>,
+    /// Watched, because parameters come from there.
+    pub secret_dirs: Vec<PathBuf>,
+}
+
+/// What the plugins are connected to.
+pub struct Wires {
+    pub definitions: Arc<dyn DefinitionSource>,
+    pub compiler: Arc<dyn Compiler>,
+    pub checks: channel::Sender<Arc<CheckSet>>,
+    /// What `/api/v1/plugins` shows.
+    pub infos: channel::Sender<Arc<[PluginInfo]>>,
+}
+
+pub struct Plugins {
+    config: Config,
+    supervisor: Supervisor,
+    wires: Wires,
+    metrics: PluginMetrics,
+    definitions: Arc<Definitions>,
+    slots: BTreeMap<Name, Slot>,
+    refused: Vec<Refused>,
+    watch: Watch,
+    /// Holds one: an event that finds it full says nothing new.
+    events: mpsc::Receiver<()>,
+}
+
+impl Plugins {
+    pub fn build(
+        config: Config,
+        supervisor: Supervisor,
+        definitions: Arc<Definitions>,
+        wires: Wires,
+        metrics: &Metrics,
+    ) -> Self {
+        let (sender, events) = mpsc::channel(1);
+        let dirs = [&config.plugin_dirs, &config.conf_dirs, &config.secret_dirs].into_iter().flatten().cloned();
+        let watch = Watch::new(dirs.collect(), sender);
+        wires.checks.send_replace(Arc::new(CheckSet { definitions: definitions.clone(), ..CheckSet::default() }));
+        Self {
+            config,
+            supervisor,
+            wires,
+            metrics: PluginMetrics::new(metrics),
+            definitions,
+            slots: BTreeMap::new(),
+            refused: Vec::new(),
+            watch,
+            events,
+        }
+    }
+
+    pub async fn run(mut self, mut stop: Stop) {
+        let mut beat = self.supervisor.beats().register("plugins");
+        self.watch.start();
+        self.look(&mut beat, true).await;
+        loop {
+            tokio::select! {
+                () = stop.wait() => return,
+                () = beat.next() => continue,
+                // Notifications can be lost; a slow look finds what they missed.
+                () = tokio::time::sleep(self.watch.safety_interval()) => {}
+                Some(()) = self.events.recv() => self.settle().await,
+            }
+            self.watch.start();
+            self.look(&mut beat, false).await;
+        }
+    }
+
+    /// Waits until nothing has happened for a moment, but not for ever.
+    async fn settle(&mut self) {
+        let patience = tokio::time::sleep(PATIENCE);
+        tokio::pin!(patience);
+        loop {
+            tokio::select! {
+                () = &mut patience => return,
+                () = tokio::time::sleep(QUIET) => return,
+                Some(()) = self.events.recv() => {}
+            }
+        }
+    }
+
+    /// Compares what is on disk with what is loaded, and publishes what follows.
+    async fn look(&mut self, beat: &mut Beat, first: bool) {
+        let before = self.definitions.clone();
+        if !first && let Some(definitions) = self.wires.definitions.load() {
+            self.definitions = definitions;
+        }
+        let inventory = inventory::read(&self.config.plugin_dirs);
+        let mut changed = first || !Arc::ptr_eq(&before, &self.definitions);
+        changed |= self.note_refused(&inventory);
+        changed |= self.remove_gone(&inventory);
+        for (name, version) in self.wanted(&inventory) {
+            changed |= self.bring_to(&name, version, beat).await;
+        }
+        if changed {
+            self.publish();
+        }
+    }
+
+    fn note_refused(&mut self, inventory: &Inventory) -> bool {
+        if self.refused == inventory.refused {
+            return false;
+        }
+        for refused in inventory.refused.iter().filter(|refused| !self.refused.contains(refused)) {
+            tracing::error!("plugin file {} is not loaded: {}", refused.path.display(), refused.reason);
+        }
+        self.refused.clone_from(&inventory.refused);
+        true
+    }
+
+    /// What should be loaded: every file, and of the bundled checkers those that a check names.
+    fn wanted(&self, inventory: &Inventory) -> BTreeMap<Name, Version> {
+        let used: BTreeSet<&Name> = self.definitions.checks.values().map(|check| &check.checker).collect();
+        let bundled = bundled::all().filter(|(name, _)| used.contains(name));
+        let files = inventory.files.iter().map(|(name, version)| (name.clone(), version.clone()));
+        bundled.chain(files).collect()
+    }
+
+    fn remove_gone(&mut self, inventory: &Inventory) -> bool {
+        let gone = |name: &Name, slot: &Slot| slot.is_file() && !inventory.files.contains_key(name);
+        // A file that cannot be read for now is not gone.
+        let unreadable = |name: &Name| inventory.refused.iter().any(|refused| refused.name.as_ref() == Some(name));
+        let names: Vec<Name> =
+            self.slots.iter().filter(|(name, slot)| gone(name, slot) && !unreadable(name)).map(|(n, _)| n.clone()).collect();
+        for name in &names {
+            tracing::info!(plugin = %name, "plugin {name} removed");
+            self.slots.remove(name);
+            self.metrics.forget(name);
+        }
+        !names.is_empty()
+    }
+
+    /// Brings one plugin to a version; true if anything changed.
+    async fn bring_to(&mut self, name: &Name, version: Version, beat: &mut Beat) -> bool {
+        if self.slots.get(name).is_some_and(|slot| slot.has_tried(&version)) {
+            return false;
+        }
+        let digest = version.digest.clone();
+        let loading = self.wires.compiler.load(name.clone(), digest, version.bytes.clone());
+        let loaded = beating(beat, loading).await;
+        let used_by = self.definitions.checks.values().filter(|check| check.checker == *name);
+        let slot = self.slots.entry(name.clone()).or_insert_with(|| Slot::new(&version));
+        let swapped = slot.take(&version, loaded, used_by.map(|check| &**check));
+        self.metrics.reloaded(name, swapped.is_ok());
+        match swapped {
+            Ok(()) => {
+                let (source, of) = (&version.source, slot.version_text());
+                tracing::info!(plugin = %name, digest = %version.digest, "plugin {name} {of} loaded from {source}");
+            }
+            Err(error) => {
+                let kept = if slot.is_ready() { "; the version before it runs on" } else { "" };
+                tracing::error!(plugin = %name, "plugin {name} from {} is not used: {error}{kept}", version.source);
+            }
+        }
+        true
+    }
+
+    fn publish(&self) {
+        let checks = bind::bind_all(&self.definitions, &self.slots);
+        let set = CheckSet { definitions: self.definitions.clone(), checks, loaded: true };
+        self.wires.checks.send_replace(Arc::new(set));
+        let infos = self.infos();
+        self.metrics.publish(&infos);
+        self.wires.infos.send_replace(infos.into());
+    }
+
+    fn infos(&self) -> Vec<PluginInfo> {
+        let users = |name: &Name| {
+            let own = self.definitions.checks.values().filter(|check| check.checker == *name);
+            own.map(|check| check.name.clone()).collect()
+        };
+        let loaded = self.slots.iter().map(|(name, slot)| slot.info(name, users(name)));
+        let unused = bundled::all().filter(|(name, _)| !self.slots.contains_key(name));
+        let unused = unused.map(|(name, version)| slot::unused(name, &version));
+        let refused = self.refused.iter().filter_map(|refused| refused.info());
+        loaded.chain(unused).chain(refused).collect()
+    }
+}
+
+/// Goes on beating while something else is waited for.
+async fn beating<T>(beat: &mut Beat, work: impl Future<Output = T>) -> T {
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            () = beat.next() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! A plugin's JSON Schema is hostile input that is evaluated outside of its sandbox: it is capped in size and depth,
+//! refers to nothing but itself, expands to a bounded size, and matches text in linear time.
+
+use std::collections::BTreeMap;
+
+use jsonschema::{Draft, PatternOptions, Validator};
+use serde_json::{Map, Value};
+
+const MAX_BYTES: usize = 64 * 1024;
+/// Nodes that the schema has when every reference is replaced by what it refers to.
+const MAX_EXPANDED: u64 = 20_000;
+const MAX_DEPTH: usize = 64;
+/// Compiled size of one pattern.
+const MAX_PATTERN: usize = 1 << 20;
+/// Problems that a message lists.
+const MAX_PROBLEMS: usize = 5;
+
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    #[error("more than {} KiB", MAX_BYTES >> 10)]
+    TooLarge,
+    #[error("not JSON: {0}")]
+    NotJson(#[from] serde_json::Error),
+    #[error("not a JSON object")]
+    NotAnObject,
+    #[error("{0:?} refers to something outside of its own $defs")]
+    OutsideReference(String),
+    #[error("{0:?} refers to itself")]
+    Recursive(String),
+    #[error("it expands to more than {MAX_EXPANDED} parts")]
+    Explodes,
+    #[error("nested deeper than {MAX_DEPTH}")]
+    TooDeep,
+    #[error("not a schema: {0}")]
+    Invalid(String),
+}
+
+/// A schema that is safe to evaluate.
+#[derive(Debug)]
+pub struct ParamsSchema(Validator);
+
+impl ParamsSchema {
+    pub fn parse(text: &str) -> Result<Self, SchemaError> {
+        if text.len() > MAX_BYTES {
+            return Err(SchemaError::TooLarge);
+        }
+        let schema: Value = serde_json::from_str(text)?;
+        let root = schema.as_object().ok_or(SchemaError::NotAnObject)?;
+        let empty = Map::new();
+        let defs = root.get("$defs").and_then(Value::as_object).unwrap_or(&empty);
+        Sizes { defs, known: BTreeMap::new() }.of(&schema, 0)?;
+        let patterns = PatternOptions::regex().size_limit(MAX_PATTERN).dfa_size_limit(MAX_PATTERN);
+        let options = jsonschema::options().with_draft(Draft::Draft202012).with_pattern_options(patterns);
+        let validator = options.build(&schema).map_err(|error| SchemaError::Invalid(error.to_string()))?;
+        Ok(Self(validator))
+    }
+
+    /// Holds parameters against the schema. The text says where and what, never the values.
+    pub fn check(&self, params: &Map<String, Value>) -> Result<(), String> {
+        let params = Value::Object(params.clone());
+        let problem = |error: jsonschema::ValidationError<'_>| {
+            let path = error.instance_path().to_string().replace('/', ".");
+            format!("params{path}: {}", error.masked())
+        };
+        let problems: Vec<String> = self.0.iter_errors(&params).take(MAX_PROBLEMS).map(problem).collect();
+        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+    }
+}
+
+/// How large each part is once its references are followed.
+struct Sizes<'a> {
+    defs: &'a Map<String, Value>,
+    /// None while a definition is being measured.
+    known: BTreeMap<&'a str, Option<u64>>,
+}
+
+impl<'a> Sizes<'a> {
+    fn of(&mut self, value: &'a Value, depth: usize) -> Result<u64, SchemaError> {
+        if depth > MAX_DEPTH {
+            return Err(SchemaError::TooDeep);
+        }
+        let mut size = 1_u64;
+        match value {
+            Value::Object(map) => {
+                for (key, value) in map {
+                    size = size.saturating_add(match (key.as_str(), value) {
+                        ("$ref", Value::String(reference)) => self.referred(reference, depth)?,
+                        ("$dynamicRef" | "$recursiveRef" | "$id" | "$anchor" | "$dynamicAnchor", value) => {
+                            return Err(SchemaError::OutsideReference(format!("{key}: {value}")));
+                        }
+                        (_, value) => self.of(value, depth + 1)?,
+                    });
+                }
+            }
+            Value::Array(items) => {
+                for item in items {
+                    size = size.saturating_add(self.of(item, depth + 1)?);
+                }
+            }
+            _ => {}
+        }
+        if size > MAX_EXPANDED { Err(SchemaError::Explodes) } else { Ok(size) }
+    }
+
+    fn referred(&mut self, reference: &str, depth: usize) -> Result<u64, SchemaError> {
+        let outside = || SchemaError::OutsideReference(reference.to_owned());
+        let name = reference.strip_prefix("#/$defs/").ok_or_else(outside)?;
+        let (name, value) = self.defs.get_key_value(name).ok_or_else(outside)?;
+        match self.known.get(name.as_str()) {
+            Some(Some(size)) => return Ok(*size),
+            Some(None) => return Err(SchemaError::Recursive(reference.to_owned())),
+            None => {}
+        }
+        self.known.insert(name, None);
+        let size = self.of(value, depth + 1)?;
+        self.known.insert(name, Some(size));
+        Ok(size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(schema: Value) -> Result<ParamsSchema, SchemaError> {
+        ParamsSchema::parse(&schema.to_string())
+    }
+
+    #[test]
+    fn params_are_held_against_it_without_quoting_them() {
+        let schema = parse(json!({
+            "type": "object",
+            "properties": {"port": {"$ref": "#/$defs/port"}, "password": {"type": "integer"}},
+            "required": ["port"],
+            "additionalProperties": false,
+            "$defs": {"port": {"type": "integer", "minimum": 1}},
+        }))
+        .expect("a schema");
+        let check = |params: Value| schema.check(params.as_object().expect("object"));
+        assert_eq!(check(json!({"port": 80})), Ok(()));
+        let problem = check(json!({"port": 0, "password": "hunter2"})).expect_err("wrong");
+        assert!(problem.contains("params.port") && problem.contains("params.password"), "{problem}");
+        assert!(!problem.contains("hunter2"), "{problem}");
+        assert!(check(json!({})).expect_err("missing").contains("port"));
+    }
+
+    #[test]
+    fn hostile_schemas_are_refused_or_harmless() {
+        let outside = ["https://example.org/s", "file:///etc/passwd", "#/properties/x", "#/$defs/none", "#"];
+        for reference in outside {
+            assert!(matches!(parse(json!({"$ref": reference})), Err(SchemaError::OutsideReference(_))), "{reference}");
+        }
+        let recursive = json!({"$ref": "#/$defs/a", "$defs": {"a": {"items": {"$ref": "#/$defs/a"}}}});
+        assert!(matches!(parse(recursive), Err(SchemaError::Recursive(_))));
+        let doubling: Map<String, Value> = (0..40)
+            .map(|n| {
+                let next = format!("#/$defs/d{}", n + 1);
+                (format!("d{n}"), json!({"allOf": [{"$ref": next.clone()}, {"$ref": next}]}))
+            })
+            .chain([("d40".to_owned(), json!({"type": "object"}))])
+            .collect();
+        let exploding = json!({"$ref": "#/$defs/d0", "$defs": doubling});
+        assert!(matches!(parse(exploding), Err(SchemaError::Explodes)));
+        let deep = (0..100).fold(json!({}), |inner, _| json!({"not": inner}));
+        assert!(matches!(parse(deep), Err(SchemaError::TooDeep)));
+        assert!(matches!(ParamsSchema::parse(&" ".repeat(MAX_BYTES + 1)), Err(SchemaError::TooLarge)));
+        assert!(matches!(ParamsSchema::parse("[]"), Err(SchemaError::NotAnObject)));
+        assert!(ParamsSchema::parse("{").is_err());
+        let slow = parse(json!({"properties": {"x": {"type": "string", "pattern": "^(a+)+$"}}})).expect("a schema");
+        let params = json!({"x": format!("{}!", "a".repeat(50_000))});
+        assert!(slow.check(params.as_object().expect("object")).is_err());
+    }
+}

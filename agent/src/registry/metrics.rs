@@ -1,0 +1,99 @@
+//! What the registry counts.
+
+use std::sync::Arc;
+
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+
+use crate::clock;
+use crate::telemetry::Metrics;
+
+use super::session::Lost;
+
+#[derive(Clone)]
+pub struct RegistryMetrics {
+    up: Arc<IntGauge>,
+    granted_ttl: Arc<IntGauge>,
+    keepalive: Arc<Gauge>,
+    leases_lost: Arc<IntCounter>,
+    writes: Arc<IntCounterVec>,
+    errors: Arc<IntCounterVec>,
+    repairs: Arc<IntCounter>,
+    conflict: Arc<IntGauge>,
+    registered: Arc<IntGaugeVec>,
+}
+
+impl RegistryMetrics {
+    pub fn new(metrics: &Metrics) -> Self {
+        Self {
+            up: metrics.gauge("vitald_registry_up", "Whether there is a session with etcd: 1 or 0."),
+            granted_ttl: metrics
+                .gauge("vitald_registry_lease_granted_ttl_seconds", "The TTL that etcd granted the lease."),
+            keepalive: metrics.gauge_f64(
+                "vitald_registry_last_keepalive_timestamp_seconds",
+                "When etcd last renewed the lease, in seconds since the Unix epoch.",
+            ),
+            leases_lost: metrics
+                .counter("vitald_registry_leases_lost_total", "Leases that were gone before they were given up."),
+            writes: metrics.counters(
+                "vitald_registry_writes_total",
+                "Keys that were written, by what was done.",
+                &["operation"],
+            ),
+            errors: metrics.counters("vitald_registry_errors_total", "What went wrong with etcd.", &["reason"]),
+            repairs: metrics.counter(
+                "vitald_registry_repairs_total",
+                "Keys that had gone or been altered while the lease lived, and were put again.",
+            ),
+            conflict: metrics.gauge(
+                "vitald_registry_conflict",
+                "Keys of ours that another living owner holds.",
+            ),
+            registered: metrics.gauges(
+                "vitald_service_registered",
+                "Whether the instance's key was seen in etcd under our lease: 1 or 0.",
+                &["service", "dialect"],
+            ),
+        }
+    }
+
+    pub fn up(&self, up: bool) {
+        self.up.set(i64::from(up));
+        if !up {
+            self.registered.reset();
+        }
+    }
+
+    pub fn lost(&self, lost: &Lost) {
+        self.errors.with_label_values(&[lost.reason()]).inc();
+        if matches!(lost, Lost::Lease) {
+            self.leases_lost.inc();
+        }
+    }
+
+    pub fn granted(&self, seconds: i64) {
+        self.granted_ttl.set(seconds);
+    }
+
+    pub fn renewed(&self) {
+        self.keepalive.set(clock::now().wall.as_secs_f64());
+    }
+
+    pub fn wrote(&self, operation: &str, keys: usize) {
+        self.writes.with_label_values(&[operation]).inc_by(u64::try_from(keys).unwrap_or(0));
+    }
+
+    pub fn repaired(&self) {
+        self.repairs.inc();
+    }
+
+    pub fn conflicts(&self, count: usize) {
+        self.conflict.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    pub fn registered<'a>(&self, services: impl Iterator<Item = (&'a str, bool)>) {
+        self.registered.reset();
+        for (service, registered) in services {
+            self.registered.with_label_values(&[service, "native"]).set(i64::from(registered));
+        }
+    }
+}
