@@ -1,0 +1,207 @@
+//! The composition root: builds each part, makes each channel, and owns the order of stopping.
+
+mod signals;
+mod stopping;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, watch};
+
+use crate::config::{Config, LastGood, Loaded, Origin, ReloadingSource};
+use crate::files::{self, FileError, Lock};
+use crate::health::{self, Health};
+use crate::host::{self, Host};
+use crate::http::{self, BindError, Http};
+use crate::model::checkset::{CheckSet, PluginInfo};
+use crate::model::host::HostSample;
+use crate::model::snapshot::HealthSnapshot;
+use crate::plugins::{self, Plugins};
+use crate::registry::{self, Registry};
+use crate::sandbox::Sandbox;
+use crate::schedule::{self, Schedule};
+use crate::supervise::{Death, Supervisor};
+use crate::telemetry::Metrics;
+
+/// Observations that may wait for health. When it is full, the schedule waits: see `schedule::Wires`.
+const OBSERVATIONS: usize = 1024;
+/// Threads of the control runtime: it never computes, so two are plenty.
+const CONTROL_WORKERS: usize = 2;
+/// Polls of the guest runtime between two looks at its sockets and at new runs. A poll may last a tick (10 ms), so the
+/// defaults (61) would make others wait.
+const GUEST_FAIRNESS: u32 = 4;
+
+/// Why the agent cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Sandbox(#[from] crate::sandbox::EngineError),
+    #[error(transparent)]
+    State(#[from] FileError),
+    #[error("a runtime cannot be started: {0}")]
+    Runtime(#[from] std::io::Error),
+}
+
+/// A built agent: bound, and nothing running yet.
+pub struct App {
+    control: Runtime,
+    guest: Runtime,
+    supervisor: Supervisor,
+    deaths: mpsc::Receiver<Death>,
+    parts: Wired,
+    _lock: Option<Lock>,
+}
+
+impl App {
+    pub fn build(loaded: Loaded, origin: Origin) -> Result<Self, BuildError> {
+        let Loaded { config, sources } = loaded;
+        raise_file_limit();
+        let lock = lock_state(&config.state_dir)?;
+        let control = Builder::new_multi_thread()
+            .worker_threads(CONTROL_WORKERS)
+            .thread_name("control")
+            .enable_all()
+            .build()?;
+        let guest = Builder::new_multi_thread()
+            .worker_threads(config.workers)
+            .thread_name("guest")
+            .event_interval(GUEST_FAIRNESS)
+            .global_queue_interval(GUEST_FAIRNESS)
+            .enable_all()
+            .build()?;
+        let (supervisor, deaths) = Supervisor::new(control.handle().clone(), guest.handle().clone());
+        let metrics = Metrics::default();
+        build_info(&metrics);
+        let source = definition_source(&config, sources, origin, &metrics);
+        let parts = Wired::new(&config, &supervisor, source, origin, &metrics)?;
+        Ok(Self { control, guest, supervisor, deaths, parts, _lock: lock })
+    }
+
+    /// Where it answers.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.parts.http.addresses()
+    }
+}
+
+/// The parts, connected.
+struct Wired {
+    plugins: Plugins,
+    sandbox: Arc<Sandbox>,
+    schedule: Schedule,
+    health: Health,
+    host: Host,
+    http: Http,
+    registry: Option<(Registry, registry::Handle, registry::Config)>,
+    stopping: watch::Sender<bool>,
+}
+
+impl Wired {
+    fn new(
+        config: &Config,
+        supervisor: &Supervisor,
+        source: Arc<ReloadingSource>,
+        origin: Origin,
+        metrics: &Metrics,
+    ) -> Result<Self, BuildError> {
+        let (check_sender, checks) = watch::channel(Arc::new(CheckSet::default()));
+        let (snapshot_sender, snapshot) = watch::channel(Arc::new(HealthSnapshot::default()));
+        let (sample_sender, sample) = watch::channel(Arc::new(HostSample::default()));
+        let (info_sender, infos) = watch::channel(Arc::<[PluginInfo]>::from([]));
+        let (stopping, stopping_receiver) = watch::channel(false);
+        let (observation_sender, observations) = mpsc::channel(OBSERVATIONS);
+
+        let http_wires = http::Wires {
+            agent_id: config.agent_id.clone(),
+            origin: origin.word(),
+            snapshot: snapshot.clone(),
+            plugins: infos,
+            stopping: stopping_receiver,
+            sources: vec![health::snapshot_source(snapshot.clone()), host::metric_source(sample.clone())],
+        };
+        let http = Http::build(&config.http, supervisor.clone(), http_wires, metrics)?;
+        let sandbox = Arc::new(Sandbox::build(&config.sandbox, supervisor.clone(), sample, metrics)?);
+        let plugin_wires = plugins::Wires {
+            definitions: source,
+            compiler: sandbox.clone(),
+            checks: check_sender,
+            infos: info_sender,
+        };
+        let definitions = config.definitions.clone();
+        let plugins = Plugins::build(config.plugins.clone(), supervisor.clone(), definitions, plugin_wires, metrics);
+        let built = Health::build(
+            &config.health,
+            supervisor.clone(),
+            checks.clone(),
+            observations,
+            snapshot_sender,
+            metrics,
+        );
+        let schedule_wires = schedule::Wires {
+            checks,
+            snapshot: snapshot.clone(),
+            observations: observation_sender,
+            states: built.states,
+        };
+        let schedule = Schedule::build(config.schedule.clone(), supervisor.clone(), schedule_wires, metrics);
+        let registry = config.registry.clone().map(|mut registry| {
+            // A listen port of 0 was chosen by the kernel meanwhile.
+            registry.listen = http.addresses().to_vec();
+            let (part, handle) = Registry::build(registry.clone(), supervisor.clone(), snapshot, metrics);
+            (part, handle, registry)
+        });
+        let host = Host::build(config.host.clone(), supervisor.clone(), sample_sender);
+        Ok(Self { plugins, sandbox, schedule, health: built.health, host, http, registry, stopping })
+    }
+}
+
+fn definition_source(
+    config: &Config,
+    sources: crate::config::Sources,
+    origin: Origin,
+    metrics: &Metrics,
+) -> Arc<ReloadingSource> {
+    let last_good = LastGood::new(&config.state_dir);
+    if origin == Origin::File
+        && let Err(error) = last_good.save(&sources)
+    {
+        tracing::warn!("the copy of the configuration could not be kept: {error}");
+    }
+    let (definitions, conf_dirs) = (config.definitions.clone(), config.plugins.conf_dirs.clone());
+    let source = ReloadingSource::new(sources, definitions, conf_dirs, last_good, metrics);
+    if origin == Origin::LastGood {
+        source.started_from_copy();
+    }
+    Arc::new(source)
+}
+
+/// Two agents on one state would undo each other's work. A state directory that cannot be used costs continuity over
+/// a restart, which is worth a warning.
+fn lock_state(dir: &Path) -> Result<Option<Lock>, FileError> {
+    match files::create_private_dir(dir).and_then(|()| files::lock_dir(dir)) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error @ FileError::Locked { .. }) => Err(error),
+        Err(error) => {
+            tracing::warn!("the state directory cannot be used, a restart will remember nothing: {error}");
+            Ok(None)
+        }
+    }
+}
+
+/// Every connection of a check is a file descriptor; the usual soft limit is 1024.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!("the limit of open files stays as it is: {error}");
+    }
+}
+
+fn build_info(metrics: &Metrics) {
+    let info = metrics.gauges("vitald_build_info", "1, with what was built.", &["version"]);
+    info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+}

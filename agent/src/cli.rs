@@ -1,0 +1,98 @@
+//! The command line: what was asked for, one file per sub-command. `--help`, `--version` and `config check` need
+//! nothing that could be broken.
+
+mod check;
+mod demo;
+mod run;
+
+use std::path::{Path, PathBuf};
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use crate::config::DEFAULT_FILE;
+use crate::telemetry::{LogFormat, init_logs};
+
+/// The exit code for a command line that cannot be understood (`EX_USAGE` of sysexits.h).
+const EXIT_USAGE: u8 = 64;
+
+/// One health agent per host: runs checks as sandboxed WebAssembly components, answers /health and /metrics, and keeps
+/// well services registered in etcd.
+#[derive(Debug, Parser)]
+#[command(name = "vitald", version, after_help = AFTER_HELP)]
+struct Cli {
+    /// How to write logs, to standard error.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    log_format: LogFormat,
+    /// What to log: error, warn, info, debug, trace, or a filter such as "vitald::registry=debug,info". The variable
+    /// RUST_LOG wins.
+    #[arg(long, global = true, default_value = "info", value_name = "LEVEL")]
+    log_level: String,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const AFTER_HELP: &str = "\
+Without a command: `run` if /etc/vitald/vitald.toml is there, else `demo`.
+Exit codes: 0 asked to stop, 64 usage, 70 a task of the agent died, 78 configuration.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the agent.
+    Run {
+        /// The main file.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Exit with 78 if the configuration has a mistake, instead of going on with the last good copy.
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Run a demonstration that checks the agent itself and needs nothing.
+    Demo,
+    /// Look at configurations.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Report every mistake of a configuration, its drop-ins included. Exits with 78 if there is one.
+    Check {
+        /// The main file.
+        #[arg(value_name = "FILE", default_value = DEFAULT_FILE)]
+        file: PathBuf,
+    },
+}
+
+/// Runs the program; returns its exit code.
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return if asked { 0 } else { EXIT_USAGE };
+        }
+    };
+    init_logs(cli.log_format, &cli.log_level);
+    let default = Path::new(DEFAULT_FILE);
+    match cli.command {
+        None if default.exists() => run::run(default, false),
+        None => demo::run(true),
+        Some(Command::Run { config: Some(file), strict }) => run::run(&file, strict),
+        Some(Command::Run { config: None, strict }) if default.exists() => run::run(default, strict),
+        Some(Command::Run { config: None, .. }) => run::no_file(),
+        Some(Command::Demo) => demo::run(false),
+        Some(Command::Config(ConfigCommand::Check { file })) => check::check(&file),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,30 @@
+//! `vitald config check`
+
+use std::path::Path;
+
+use crate::config::{self, Config, EXIT_CONFIG};
+
+pub fn check(file: &Path) -> u8 {
+    match config::load(file) {
+        Ok(loaded) => {
+            println!("{}", summary(file, &loaded.config));
+            0
+        }
+        Err(mistakes) => {
+            let count = mistakes.0.len();
+            eprintln!("{mistakes}\n{count} {} in the configuration", if count == 1 { "mistake" } else { "mistakes" });
+            EXIT_CONFIG
+        }
+    }
+}
+
+fn summary(file: &Path, config: &Config) -> String {
+    let (checks, services) = (config.definitions.checks.len(), config.definitions.services.len());
+    let registry = match &config.registry {
+        Some(registry) => format!("registers at {}", registry.endpoints.join(", ")),
+        None => "stands alone (no [registry])".to_owned(),
+    };
+    let problems = config.definitions.checks.values().filter_map(|check| check.problem.as_ref());
+    let problems: String = problems.map(|problem| format!("\nwarning: {problem}")).collect();
+    format!("{}: good; agent {} with {checks} checks and {services} services, {registry}{problems}", file.display(), config.agent_id)
+}
