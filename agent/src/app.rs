@@ -61,11 +61,8 @@ impl App {
         let Loaded { config, sources } = loaded;
         raise_file_limit();
         let lock = lock_state(&config.state_dir)?;
-        let control = Builder::new_multi_thread()
-            .worker_threads(CONTROL_WORKERS)
-            .thread_name("control")
-            .enable_all()
-            .build()?;
+        let control =
+            Builder::new_multi_thread().worker_threads(CONTROL_WORKERS).thread_name("control").enable_all().build()?;
         let guest = Builder::new_multi_thread()
             .worker_threads(config.workers)
             .thread_name("guest")
@@ -124,22 +121,12 @@ impl Wired {
         };
         let http = Http::build(&config.http, supervisor.clone(), http_wires, metrics)?;
         let sandbox = Arc::new(Sandbox::build(&config.sandbox, supervisor.clone(), sample, metrics)?);
-        let plugin_wires = plugins::Wires {
-            definitions: source,
-            compiler: sandbox.clone(),
-            checks: check_sender,
-            infos: info_sender,
-        };
+        let plugin_wires =
+            plugins::Wires { definitions: source, compiler: sandbox.clone(), checks: check_sender, infos: info_sender };
         let definitions = config.definitions.clone();
         let plugins = Plugins::build(config.plugins.clone(), supervisor.clone(), definitions, plugin_wires, metrics);
-        let built = Health::build(
-            &config.health,
-            supervisor.clone(),
-            checks.clone(),
-            observations,
-            snapshot_sender,
-            metrics,
-        );
+        let built =
+            Health::build(&config.health, supervisor.clone(), checks.clone(), observations, snapshot_sender, metrics);
         let schedule_wires = schedule::Wires {
             checks,
             snapshot: snapshot.clone(),

@@ -27,7 +27,7 @@ use crate::{health, host, http, plugins, registry, sandbox, schedule};
 use self::entries::{Defaults, Entries};
 use self::raw::{RawAgent, RawEntries, RawMain};
 use self::secrets::Secrets;
-use self::table::{Context, Place, Table};
+use self::table::{Context, Kind, Place, Table};
 
 pub use self::last_good::{LastGood, LastGoodError};
 pub use self::source::ReloadingSource;
@@ -167,7 +167,7 @@ fn read_file(path: &Path) -> Result<String, FileError> {
 
 fn in_file(path: &Path, problem: String) -> Mistake {
     let place = Place { file: path.to_owned(), ..Place::default() };
-    Mistake { place, problem, secret: false }
+    Mistake { place, problem, kind: Kind::Meaning }
 }
 
 /// All `*.toml` of the conf dirs, in the order of their names. A directory that is not there holds none.
@@ -206,18 +206,31 @@ fn is_drop_in(path: &Path) -> bool {
 /// Makes a configuration from its sources.
 pub fn build(sources: &Sources) -> Result<Config, Mistakes> {
     let base = sources.main.path.parent().unwrap_or(Path::new("/"));
-    let secret_dirs = with_agent(&sources.main, |raw, _| {
-        validate::secret_dirs(raw.map_or(&None, |raw| &raw.secret_dirs), base)
-    });
+    let secret_dirs =
+        with_agent(&sources.main, |raw, _| validate::secret_dirs(raw.map_or(&None, |raw| &raw.secret_dirs), base));
     let secrets = Secrets { dirs: secret_dirs.clone() };
     let context = Context { secrets: &secrets, mistakes: RefCell::default() };
     let config = assemble(sources, secret_dirs, &context);
     let mut mistakes = context.mistakes.into_inner();
     mistakes.sort_by(|a, b| (&a.place.file, a.place.line).cmp(&(&b.place.file, b.place.line)));
+    drop_consequences(&mut mistakes);
     match config {
         Some(config) if mistakes.is_empty() => Ok(config),
         _ => Err(Mistakes(mistakes)),
     }
+}
+
+/// Of a line that is not TOML only that is said, once.
+fn drop_consequences(mistakes: &mut Vec<Mistake>) {
+    let mut broken: Vec<(PathBuf, usize, bool)> = Vec::new();
+    for mistake in mistakes.iter().filter(|mistake| mistake.kind == Kind::Syntax) {
+        broken.push((mistake.place.file.clone(), mistake.place.line, false));
+    }
+    mistakes.retain(|mistake| {
+        let line =
+            broken.iter_mut().find(|(file, line, _)| (&*file, *line) == (&mistake.place.file, mistake.place.line));
+        line.is_none_or(|(_, _, said)| mistake.kind == Kind::Syntax && !std::mem::replace(said, true))
+    });
 }
 
 fn assemble(sources: &Sources, secret_dirs: Vec<PathBuf>, context: &Context<'_>) -> Option<Config> {
@@ -225,11 +238,11 @@ fn assemble(sources: &Sources, secret_dirs: Vec<PathBuf>, context: &Context<'_>)
     let raw = RawMain::read(Table::parse(&main.text, &main.path, context));
     let file = Place { file: main.path.clone(), ..Place::default() };
     let agent = validate::agent(raw.agent.as_ref(), &file, secret_dirs, context);
-    let (sandbox, workers) = validate::sandbox(raw.sandbox.as_ref(), context);
     let host = validate::host(raw.host.as_ref(), context);
     let defaults = Defaults::new(raw.defaults.as_ref(), context);
     // Mistakes in the entries are to be found even if the agent has no id.
     let id = agent.as_ref().map(|agent| agent.id.clone()).or_else(|| "agent".parse().ok())?;
+    let (sandbox, workers) = validate::sandbox(raw.sandbox.as_ref(), &id, context);
     let mut entries = Entries::new(&id, &defaults, context);
     entries.add(&raw.entries);
     for file in &sources.drop_ins {

@@ -43,8 +43,7 @@ impl FileError {
 /// lies on a read-only mount passes: there it is whoever mounted it that is trusted.
 pub fn check_owner(path: &Path) -> Result<(), FileError> {
     let meta = fs::metadata(path).map_err(|source| FileError::io(path, source))?;
-    let read_only =
-        rustix::fs::statvfs(path).is_ok_and(|mount| mount.f_flag.contains(StatVfsMountFlags::RDONLY));
+    let read_only = rustix::fs::statvfs(path).is_ok_and(|mount| mount.f_flag.contains(StatVfsMountFlags::RDONLY));
     if read_only {
         return Ok(());
     }
@@ -85,8 +84,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     name.push(".tmp");
     let temporary = dir.join(name);
     let write = || {
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;

@@ -11,5 +11,7 @@ pub mod secret;
 pub mod service;
 pub mod snapshot;
 pub mod target;
+#[cfg(test)]
+pub mod testing;
 pub mod time;
 pub mod verdict;

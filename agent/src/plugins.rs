@@ -162,8 +162,12 @@ impl Plugins {
         let gone = |name: &Name, slot: &Slot| slot.is_file() && !inventory.files.contains_key(name);
         // A file that cannot be read for now is not gone.
         let unreadable = |name: &Name| inventory.refused.iter().any(|refused| refused.name.as_ref() == Some(name));
-        let names: Vec<Name> =
-            self.slots.iter().filter(|(name, slot)| gone(name, slot) && !unreadable(name)).map(|(n, _)| n.clone()).collect();
+        let names: Vec<Name> = self
+            .slots
+            .iter()
+            .filter(|(name, slot)| gone(name, slot) && !unreadable(name))
+            .map(|(n, _)| n.clone())
+            .collect();
         for name in &names {
             tracing::info!(plugin = %name, "plugin {name} removed");
             self.slots.remove(name);

@@ -36,19 +36,20 @@ use self::engine::Engine;
 pub use self::engine::EngineError;
 use self::store::Shared;
 
+/// Runs at once, unless the configuration says otherwise.
+pub const DEFAULT_CONCURRENCY: u32 = 256;
+/// Memory of all guests together, in bytes, unless the configuration says otherwise.
+pub const DEFAULT_MEMORY: u64 = 512 << 20;
+
 /// What the operator can set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
+    /// Told to checkers.
+    pub agent_id: Name,
     /// Runs at once.
     pub concurrency: u32,
     /// Memory of all guests together, in bytes.
     pub memory: u64,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { concurrency: 256, memory: 512 << 20 }
-    }
 }
 
 /// Compiles plugins and runs their checks.

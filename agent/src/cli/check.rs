@@ -26,5 +26,9 @@ fn summary(file: &Path, config: &Config) -> String {
     };
     let problems = config.definitions.checks.values().filter_map(|check| check.problem.as_ref());
     let problems: String = problems.map(|problem| format!("\nwarning: {problem}")).collect();
-    format!("{}: good; agent {} with {checks} checks and {services} services, {registry}{problems}", file.display(), config.agent_id)
+    format!(
+        "{}: good; agent {} with {checks} checks and {services} services, {registry}{problems}",
+        file.display(),
+        config.agent_id
+    )
 }

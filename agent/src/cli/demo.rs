@@ -27,7 +27,8 @@ pub fn run(fallback: bool) -> u8 {
 }
 
 fn welcome(url: &str, fallback: bool) -> String {
-    let why = if fallback { format!("There is no {DEFAULT_FILE}, so this is a demonstration: ") } else { String::new() };
+    let why =
+        if fallback { format!("There is no {DEFAULT_FILE}, so this is a demonstration: ") } else { String::new() };
     format!(
         "{why}vitald checks itself, over HTTP and over TCP, and stands alone (no etcd).
 

@@ -58,7 +58,8 @@ pub fn start(loaded: Loaded, origin: Origin) -> u8 {
     };
     for address in app.addresses() {
         let local = address.ip().is_loopback() && origin != Origin::Demo;
-        let advice = if local { "; for load balancers and Prometheus elsewhere write listen = [\"0.0.0.0:9720\"]" } else { "" };
+        let advice =
+            if local { "; for load balancers and Prometheus elsewhere write listen = [\"0.0.0.0:9720\"]" } else { "" };
         tracing::info!("vitald {} agent {agent} answers at http://{address}{advice}", env!("CARGO_PKG_VERSION"));
     }
     if alone && origin != Origin::Demo {

@@ -15,7 +15,7 @@ use crate::model::service::ServiceDef;
 use crate::model::target::Target;
 
 use super::raw::{OneOrMany, RawCheck, RawDefaults, RawEntries, RawService};
-use super::table::{Context, Field, Place};
+use super::table::{Context, Field, Kind, Place};
 use super::units::Length;
 
 /// Below this a check would do nothing but run.
@@ -118,14 +118,7 @@ pub struct Entries<'a> {
 
 impl<'a> Entries<'a> {
     pub fn new(agent: &'a Name, defaults: &'a Defaults, context: &'a Context<'a>) -> Self {
-        Self {
-            agent,
-            defaults,
-            context,
-            services: BTreeMap::new(),
-            checks: BTreeMap::new(),
-            references: Vec::new(),
-        }
+        Self { agent, defaults, context, services: BTreeMap::new(), checks: BTreeMap::new(), references: Vec::new() }
     }
 
     pub fn add(&mut self, raw: &RawEntries) {
@@ -219,8 +212,7 @@ impl<'a> Entries<'a> {
         let target = raw.target.as_ref().and_then(|field| target(field, context));
         let policy = self.policy(raw);
         let allow = raw.allow.as_ref().map(|field| grants(field, context)).unwrap_or_default();
-        let severities =
-            [("critical", Severity::Critical), ("warning", Severity::Warning), ("info", Severity::Info)];
+        let severities = [("critical", Severity::Critical), ("warning", Severity::Warning), ("info", Severity::Info)];
         let severity = word(raw.severity.as_ref(), Severity::Critical, &severities, context);
         let judges = self.judges(raw.service.as_ref());
         let memory = self.memory(raw);
@@ -246,9 +238,12 @@ impl<'a> Entries<'a> {
         let mut mistakes = self.context.mistakes.borrow_mut();
         let prefix = format!("{}.", place.key);
         let own = |place_: &Place| place_.file == place.file && place_.key.starts_with(&prefix);
-        let absent: Vec<String> =
-            mistakes.iter().filter(|m| m.secret && own(&m.place)).map(ToString::to_string).collect();
-        mistakes.retain(|m| !(m.secret && own(&m.place)));
+        let absent: Vec<String> = mistakes
+            .iter()
+            .filter(|m| m.kind == Kind::AbsentSecret && own(&m.place))
+            .map(ToString::to_string)
+            .collect();
+        mistakes.retain(|m| !(m.kind == Kind::AbsentSecret && own(&m.place)));
         (!absent.is_empty()).then(|| absent.join("; "))
     }
 

@@ -31,8 +31,8 @@ impl LastGood {
     }
 
     pub fn save(&self, sources: &Sources) -> Result<(), LastGoodError> {
-        let bytes = serde_json::to_vec(sources)
-            .map_err(|source| LastGoodError::Damaged { path: self.path.clone(), source })?;
+        let bytes =
+            serde_json::to_vec(sources).map_err(|source| LastGoodError::Damaged { path: self.path.clone(), source })?;
         Ok(files::write_atomic(&self.path, &bytes)?)
     }
 

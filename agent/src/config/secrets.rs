@@ -98,8 +98,7 @@ fn below(dir: &Path, name: &str) -> Result<Option<PathBuf>, SecretError> {
 
 fn read(path: &Path, name: &str) -> Result<String, SecretError> {
     let named = || name.to_owned();
-    let bytes =
-        files::read_capped(path, MAX_SECRET).map_err(|source| SecretError::Read { name: named(), source })?;
+    let bytes = files::read_capped(path, MAX_SECRET).map_err(|source| SecretError::Read { name: named(), source })?;
     let mut text = String::from_utf8(bytes).map_err(|_| SecretError::NotText { name: named() })?;
     if text.ends_with('\n') {
         text.pop();

@@ -16,8 +16,16 @@ use super::secrets::Secrets;
 pub struct Mistake {
     pub place: Place,
     pub problem: String,
+    pub kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Meaning,
+    /// Not even TOML: what else is wrong in that line follows from it.
+    Syntax,
     /// A secret that cannot be had: nothing is wrong with the text.
-    pub secret: bool,
+    AbsentSecret,
 }
 
 impl fmt::Display for Mistake {
@@ -68,7 +76,7 @@ pub struct Context<'a> {
 
 impl Context<'_> {
     pub fn mistake(&self, place: &Place, problem: impl Into<String>) {
-        self.mistakes.borrow_mut().push(Mistake { place: place.clone(), problem: problem.into(), secret: false });
+        self.mistakes.borrow_mut().push(Mistake { place: place.clone(), problem: problem.into(), kind: Kind::Meaning });
     }
 }
 
@@ -87,7 +95,11 @@ impl<'a> Table<'a> {
         let (table, errors) = DeTable::parse_recoverable(text);
         for error in errors {
             let line = error.span().map_or(0, |span| line_of(text, span.start));
-            context.mistake(&Place { line, ..place.clone() }, format!("not TOML: {}", error.message()));
+            context.mistakes.borrow_mut().push(Mistake {
+                place: Place { line, ..place.clone() },
+                problem: format!("not TOML: {}", one_line(error.message())),
+                kind: Kind::Syntax,
+            });
         }
         Self { table: table.into_inner(), text, place, context }
     }
@@ -136,7 +148,7 @@ impl<'a> Table<'a> {
                 Err(error) => self.context.mistakes.borrow_mut().push(Mistake {
                     place: place.clone(),
                     problem: error.to_string(),
-                    secret: error.is_absence(),
+                    kind: if error.is_absence() { Kind::AbsentSecret } else { Kind::Meaning },
                 }),
             },
             DeValue::Array(items) => {
@@ -212,7 +224,9 @@ fn form(key: &str) -> String {
 }
 
 fn unknown(name: &str, known: &[&str]) -> String {
-    match known.iter().min_by_key(|key| distance(name, key)).filter(|key| distance(name, key) <= 2) {
+    // A typing error touches a third of the letters at most.
+    let near = |key: &&&str| distance(name, key) <= (name.len() / 3).max(1) && name.len() > 1;
+    match known.iter().min_by_key(|key| distance(name, key)).filter(near) {
         Some(near) => format!("unknown key; did you mean {near:?}?"),
         None => format!("unknown key; here stand {}", known.join(", ")),
     }

@@ -35,10 +35,8 @@ impl<'de> Deserialize<'de> for Length {
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let size = deserializer.deserialize_any(Text(
-            |text| Some(parse_size(text)),
-            "a size with its unit, such as \"64MiB\"",
-        ))?;
+        let size = deserializer
+            .deserialize_any(Text(|text| Some(parse_size(text)), "a size with its unit, such as \"64MiB\""))?;
         size.map(Self).ok_or_else(|| D::Error::custom("not a size: write a whole number and B, KiB, MiB or GiB"))
     }
 }

@@ -49,12 +49,11 @@ pub fn agent(raw: Option<&RawAgent>, file: &Place, secret_dirs: Vec<PathBuf>, co
     let conf_dirs = raw.map_or(&None, |raw| &raw.conf_dirs);
     let id = agent_id(raw.and_then(|raw| raw.id.as_ref()), file, context);
     let listen = listen(raw.and_then(|raw| raw.listen.as_ref()), context);
-    let advertise = raw.and_then(|raw| raw.advertise.as_ref()).map_or(Advertise::Auto, |field| {
-        match field.value.as_str() {
+    let advertise =
+        raw.and_then(|raw| raw.advertise.as_ref()).map_or(Advertise::Auto, |field| match field.value.as_str() {
             "auto" => Advertise::Auto,
             text => text.parse::<IpAddr>().map_or_else(|_| Advertise::Interface(text.to_owned()), Advertise::Address),
-        }
-    });
+        });
     let state_dir = raw.and_then(|raw| raw.state_dir.as_ref()).map(|field| base.join(&field.value));
     Some(Agent {
         id: id?,
@@ -130,8 +129,12 @@ fn user_state_dir() -> PathBuf {
 }
 
 /// `[sandbox]`: the sandbox's own, and how many threads run guests.
-pub fn sandbox(raw: Option<&RawSandbox>, context: &Context<'_>) -> (sandbox::Config, usize) {
-    let mut config = sandbox::Config::default();
+pub fn sandbox(raw: Option<&RawSandbox>, agent: &Name, context: &Context<'_>) -> (sandbox::Config, usize) {
+    let mut config = sandbox::Config {
+        agent_id: agent.clone(),
+        concurrency: sandbox::DEFAULT_CONCURRENCY,
+        memory: sandbox::DEFAULT_MEMORY,
+    };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut workers = (cores / 2).max(1);
     let Some(raw) = raw else { return (config, workers) };

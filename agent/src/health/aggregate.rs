@@ -125,8 +125,7 @@ fn service(
 ) -> ServiceView {
     let own = checks.values().filter(|view| view.definition.judges.judges(&definition.name));
     let (aggregate, judged) = add_up(own.clone());
-    let remembered =
-        memory.entry(definition.name.clone()).or_insert(ServiceMemory { aggregate, since: now });
+    let remembered = memory.entry(definition.name.clone()).or_insert(ServiceMemory { aggregate, since: now });
     // To be undecided for a while is no change.
     if (judged || definition.unchecked) && aggregate != Aggregate::Pending && remembered.aggregate != aggregate {
         *remembered = ServiceMemory { aggregate, since: now };
@@ -150,11 +149,7 @@ pub fn overall(loaded: bool, checks: &BTreeMap<Name, CheckView>) -> Aggregate {
 }
 
 /// Does a check that appears join something that is judged already: one of its services, or the host?
-pub fn joins_judged(
-    definition: &CheckDef,
-    before: &CheckSet,
-    verdicts: &BTreeMap<Name, Arc<Verdict>>,
-) -> bool {
+pub fn joins_judged(definition: &CheckDef, before: &CheckSet, verdicts: &BTreeMap<Name, Arc<Verdict>>) -> bool {
     let shares = |other: &CheckDef| match &definition.judges {
         Judges::Host => other.judges == Judges::Host,
         Judges::All => other.judges != Judges::Host,

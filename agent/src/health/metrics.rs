@@ -81,13 +81,15 @@ fn services_of(view: &CheckView) -> String {
 
 fn check_families(snapshot: &HealthSnapshot) -> Vec<MetricFamily> {
     let gauge = FamilyBuilder::gauge;
-    let mut up = gauge("vitald_check_up", "Whether the check's status is UP or DEGRADED: 1 or 0. Faults do not change it.");
+    let mut up =
+        gauge("vitald_check_up", "Whether the check's status is UP or DEGRADED: 1 or 0. Faults do not change it.");
     let mut status = gauge("vitald_check_status", "What the check is shown as: 1 for one status, 0 for the others.");
     let mut evidence = gauge(
         "vitald_check_last_evidence_timestamp_seconds",
         "When a run last said something of the target, in seconds since the Unix epoch.",
     );
-    let mut duration = gauge("vitald_check_last_duration_seconds", "How long the last run that judged the target took.");
+    let mut duration =
+        gauge("vitald_check_last_duration_seconds", "How long the last run that judged the target took.");
     let mut timeout = gauge("vitald_check_timeout_seconds", "How long a run of the check may take.");
     let mut interval = gauge("vitald_check_interval_seconds", "How often the check runs.");
     let mut phase = gauge("vitald_check_phase_seconds", "How long each phase of the last run's connection took.");
@@ -101,7 +103,8 @@ fn check_families(snapshot: &HealthSnapshot) -> Vec<MetricFamily> {
             let labels = [check, ("checker", &*view.definition.checker), ("service", &services)];
             up.add(labels, f64::from(u8::from(known != Status::Down)));
         }
-        let words = [("up", Shown::Up), ("degraded", Shown::Degraded), ("down", Shown::Down), ("unknown", Shown::Unknown)];
+        let words =
+            [("up", Shown::Up), ("degraded", Shown::Degraded), ("down", Shown::Down), ("unknown", Shown::Unknown)];
         for (word, shown) in words {
             status.add([check, ("status", word)], f64::from(u8::from(view.shown == shown)));
         }
@@ -117,8 +120,10 @@ fn check_families(snapshot: &HealthSnapshot) -> Vec<MetricFamily> {
 }
 
 fn service_families(snapshot: &HealthSnapshot) -> Vec<MetricFamily> {
-    let mut status =
-        FamilyBuilder::gauge("vitald_service_status", "What the service's checks add up to: 1 for one status, 0 for the others.");
+    let mut status = FamilyBuilder::gauge(
+        "vitald_service_status",
+        "What the service's checks add up to: 1 for one status, 0 for the others.",
+    );
     let words = [
         ("up", Aggregate::Up),
         ("degraded", Aggregate::Degraded),

@@ -40,20 +40,14 @@ pub fn reduce(verdict: &mut Verdict, policy: &Policy, observation: &Observation)
         }
         Ending::Faulted(fault) => {
             verdict.faults = verdict.faults.saturating_add(1);
-            verdict.fault =
-                Some(FaultSeen { kind: fault.kind, message: fault.message.clone(), at: observation.at });
+            verdict.fault = Some(FaultSeen { kind: fault.kind, message: fault.message.clone(), at: observation.at });
             None
         }
         Ending::NotRun(_) => None,
     }
 }
 
-fn evidence(
-    verdict: &mut Verdict,
-    policy: &Policy,
-    observation: &Observation,
-    outcome: &Outcome,
-) -> Option<Change> {
+fn evidence(verdict: &mut Verdict, policy: &Policy, observation: &Observation, outcome: &Outcome) -> Option<Change> {
     verdict.faults = 0;
     verdict.fault = None;
     verdict.evidence = Some(Evidence {
@@ -67,13 +61,8 @@ fn evidence(
         None => 1,
         Some(status) => count(verdict, policy, status, outcome.status)?,
     };
-    let change = Change {
-        from: verdict.status,
-        to: outcome.status,
-        since: verdict.since,
-        at: observation.at,
-        confirmed_by,
-    };
+    let change =
+        Change { from: verdict.status, to: outcome.status, since: verdict.since, at: observation.at, confirmed_by };
     verdict.status = Some(outcome.status);
     verdict.since = observation.at;
     verdict.joining = false;

@@ -97,11 +97,7 @@ fn overall<B>(state: &State, request: &Request<B>) -> Reply {
         Err(problem) => return Reply::bad_request(&problem),
     };
     let render = || health::overall(&snapshot, &query, state.wires.origin, clock::now());
-    if query.is_plain() {
-        state.cache.get("/health", Arc::as_ptr(&snapshot).addr(), render)
-    } else {
-        render()
-    }
+    if query.is_plain() { state.cache.get("/health", Arc::as_ptr(&snapshot).addr(), render) } else { render() }
 }
 
 fn live(state: &State) -> Reply {

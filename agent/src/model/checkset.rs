@@ -55,6 +55,8 @@ pub struct Description {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Binding {
     pub definition: Arc<CheckDef>,
+    /// The services that it judges, by name.
+    pub services: Vec<Name>,
     pub endpoints: Vec<Endpoint>,
     pub grants: Grants,
 }

@@ -28,11 +28,7 @@ impl FromStr for Name {
         let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
         let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
         let fits = text.len() <= MAX_LENGTH && edge(text.chars().next()) && edge(text.chars().next_back());
-        if fits && text.chars().all(inner) {
-            Ok(Self(text.into()))
-        } else {
-            Err(InvalidName(text.to_owned()))
-        }
+        if fits && text.chars().all(inner) { Ok(Self(text.into())) } else { Err(InvalidName(text.to_owned())) }
     }
 }
 

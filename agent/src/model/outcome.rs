@@ -181,13 +181,6 @@ pub struct RunReport {
 impl RunReport {
     /// A report of something that took no sandbox.
     pub fn without_sandbox(ending: Ending) -> Self {
-        Self {
-            ending,
-            duration: Duration::ZERO,
-            cpu: Duration::ZERO,
-            memory_peak: 0,
-            phases: Vec::new(),
-            denied: 0,
-        }
+        Self { ending, duration: Duration::ZERO, cpu: Duration::ZERO, memory_peak: 0, phases: Vec::new(), denied: 0 }
     }
 }

@@ -97,7 +97,11 @@ fn split_authority(rest: &str) -> (Option<&str>, &str) {
     let skip = rest.rfind('}').map_or(0, |end| end + 1);
     let end = rest.get(skip..).map_or(rest.len(), |tail| {
         let before = rest.get(..skip).unwrap_or_default();
-        if skip > 0 && path(before) < before.find("${").unwrap_or(before.len()) { path(rest) } else { skip + path(tail) }
+        if skip > 0 && path(before) < before.find("${").unwrap_or(before.len()) {
+            path(rest)
+        } else {
+            skip + path(tail)
+        }
     });
     let authority = rest.get(..end).unwrap_or(rest);
     match authority.rsplit_once('@') {
@@ -181,7 +185,9 @@ mod tests {
 
     #[test]
     fn wrong_targets() {
-        for text in ["db:5432", "://x", "tcp://", "tcp://a:b", "tcp://a:0", "tcp://::1:80", "tcp://${env:H}:80", "t p://a"] {
+        for text in
+            ["db:5432", "://x", "tcp://", "tcp://a:b", "tcp://a:0", "tcp://::1:80", "tcp://${env:H}:80", "t p://a"]
+        {
             assert!(Target::parse(text).is_err(), "{text}");
         }
         assert_eq!(Target::parse("tcp://h").expect("parses").endpoints(None), Err(Host::Name("h".into())));

@@ -21,8 +21,7 @@ impl Moment {
 /// The wall clock's part as RFC 3339 with milliseconds, in UTC.
 pub fn rfc3339(wall: Duration) -> String {
     let millis = i64::try_from(wall.as_millis()).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(millis)
-        .map_or_else(|_| String::from("unknown"), |time| format!("{time:.3}"))
+    jiff::Timestamp::from_millisecond(millis).map_or_else(|_| String::from("unknown"), |time| format!("{time:.3}"))
 }
 
 /// A length of time for a person: at most two units, `3d2h`, `12s`, `250ms`.

@@ -15,14 +15,15 @@ use super::slot::{Ready, Slot};
 
 pub fn bind_all(definitions: &Definitions, slots: &BTreeMap<Name, Slot>) -> BTreeMap<Name, Arc<dyn Check>> {
     let bind_one = |(name, definition): (&Name, &Arc<CheckDef>)| {
-        let check = bind(definition, slots.get(&definition.checker))
+        let services = definitions.services.keys().filter(|service| definition.judges.judges(service));
+        let check = bind(definition, services.cloned().collect(), slots.get(&definition.checker))
             .unwrap_or_else(|fault| Arc::new(Unbound { definition: definition.clone(), fault }));
         (name.clone(), check)
     };
     definitions.checks.iter().map(bind_one).collect()
 }
 
-fn bind(definition: &Arc<CheckDef>, slot: Option<&Slot>) -> Result<Arc<dyn Check>, Fault> {
+fn bind(definition: &Arc<CheckDef>, services: Vec<Name>, slot: Option<&Slot>) -> Result<Arc<dyn Check>, Fault> {
     if let Some(problem) = &definition.problem {
         return Err(Fault::new(FaultKind::InvalidParams, problem.clone()));
     }
@@ -34,7 +35,7 @@ fn bind(definition: &Arc<CheckDef>, slot: Option<&Slot>) -> Result<Arc<dyn Check
     for endpoint in &endpoints {
         grants.add(NetGrant::endpoint(&endpoint.host, endpoint.port));
     }
-    let binding = Binding { definition: definition.clone(), endpoints, grants };
+    let binding = Binding { definition: definition.clone(), services, endpoints, grants };
     Ok(ready.checker.clone().bind(binding))
 }
 

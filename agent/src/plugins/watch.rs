@@ -63,7 +63,8 @@ impl Watch {
         }
         let Some(watcher) = &mut self.watcher else { return Ok(()) };
         let wanted = self.dirs.iter().flat_map(|dir| [existing(dir), dir.parent().and_then(existing)]).flatten();
-        let wanted: BTreeMap<PathBuf, (u64, u64)> = wanted.filter_map(|dir| Some((dir.clone(), identity(&dir)?))).collect();
+        let wanted: BTreeMap<PathBuf, (u64, u64)> =
+            wanted.filter_map(|dir| Some((dir.clone(), identity(&dir)?))).collect();
         for (gone, _) in self.watched.iter().filter(|(dir, id)| wanted.get(*dir) != Some(id)) {
             let _ = watcher.unwatch(gone);
         }

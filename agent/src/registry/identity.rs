@@ -103,7 +103,8 @@ mod tests {
     #[test]
     fn another_machine_is_another_owner() {
         let dir = tempfile::tempdir().expect("tempdir");
-        let stored = Stored { machine_id: "another".into(), owner: "x".into(), lease: Some(Lease { id: 1, asked_ttl: 5 }) };
+        let stored =
+            Stored { machine_id: "another".into(), owner: "x".into(), lease: Some(Lease { id: 1, asked_ttl: 5 }) };
         std::fs::write(dir.path().join(FILE), serde_json::to_vec(&stored).expect("json")).expect("write");
         let identity = Identity::load(dir.path());
         assert_ne!(identity.owner(), "x");

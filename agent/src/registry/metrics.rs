@@ -44,10 +44,7 @@ impl RegistryMetrics {
                 "vitald_registry_repairs_total",
                 "Keys that had gone or been altered while the lease lived, and were put again.",
             ),
-            conflict: metrics.gauge(
-                "vitald_registry_conflict",
-                "Keys of ours that another living owner holds.",
-            ),
+            conflict: metrics.gauge("vitald_registry_conflict", "Keys of ours that another living owner holds."),
             registered: metrics.gauges(
                 "vitald_service_registered",
                 "Whether the instance's key was seen in etcd under our lease: 1 or 0.",

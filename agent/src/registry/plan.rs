@@ -23,10 +23,20 @@ impl Seen {
 /// One thing to do. Each is guarded: it happens only if the key is still as it was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    Put { key: String, value: String, seen: Option<i64> },
-    Delete { key: String, seen: i64 },
+    Put {
+        key: String,
+        value: String,
+        seen: Option<i64>,
+    },
+    Delete {
+        key: String,
+        seen: i64,
+    },
     /// Another owner holds the key: it is left alone.
-    Conflict { key: String, holder: String },
+    Conflict {
+        key: String,
+        holder: String,
+    },
 }
 
 /// What to do about the keys in `actual`; all others are left alone.
@@ -77,12 +87,7 @@ mod tests {
             ("as wanted", value(), seen(OURS, 1), None),
             ("ours under another lease", value(), seen(OURS, 2), put(Some(9))),
             ("ours with another value", value(), seen(r#"{"owner":"me","n":2}"#, 1), put(Some(9))),
-            (
-                "another's",
-                value(),
-                seen(foreign, 3),
-                Some(Step::Conflict { key: "k".into(), holder: foreign.into() }),
-            ),
+            ("another's", value(), seen(foreign, 3), Some(Step::Conflict { key: "k".into(), holder: foreign.into() })),
             ("not decided, absent", Some(Wanted::AsItIs), None, None),
             ("not decided, there", Some(Wanted::AsItIs), seen(OURS, 1), None),
             ("not decided, under an old lease", Some(Wanted::AsItIs), seen(OURS, 2), put(Some(9))),

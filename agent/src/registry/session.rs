@@ -242,7 +242,8 @@ impl<'a> Session<'a> {
         let steps = plan(&next, &actual, self.identity.owner(), self.lease);
         self.count_repairs(&steps, &next);
         self.note_conflicts(&steps, &keys);
-        let failed = keys::apply(&mut self.client, &steps, self.lease, self.config.request_timeout, self.metrics).await?;
+        let failed =
+            keys::apply(&mut self.client, &steps, self.lease, self.config.request_timeout, self.metrics).await?;
         if whole && let Some(old) = self.old_lease.take() {
             let revoked = within("revoke the old lease", self.config.request_timeout, self.client.lease_revoke(old));
             // It may be gone already, and goes by itself.

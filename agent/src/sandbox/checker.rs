@@ -59,7 +59,7 @@ impl Checker for Loaded {
     }
 
     fn bind(self: Arc<Self>, binding: Binding) -> Arc<dyn Check> {
-        let request = v0_1::request(&binding);
+        let request = v0_1::request(&binding, &self.shared.agent_id);
         Arc::new(Bound { plugin: self, binding: Arc::new(binding), request, refused: Mutex::default() })
     }
 }
@@ -133,9 +133,7 @@ impl Bound {
                 }
                 Ending::Judged(outcome)
             }
-            Ending::Faulted(fault) => {
-                Ending::Faulted(Fault { message: masker.mask(fault.message), ..fault })
-            }
+            Ending::Faulted(fault) => Ending::Faulted(Fault { message: masker.mask(fault.message), ..fault }),
             other => other,
         }
     }

@@ -99,4 +99,3 @@ fn start_ticker(engine: &wasmtime::Engine) -> Result<(), std::io::Error> {
     };
     std::thread::Builder::new().name("epoch".into()).spawn(tick).map(drop)
 }
-

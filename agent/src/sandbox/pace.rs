@@ -114,12 +114,7 @@ const WINDOW: u32 = 40;
 
 impl Lateness {
     pub fn new() -> Self {
-        Self {
-            base: Instant::now(),
-            last: AtomicU64::new(0),
-            worst: AtomicU64::new(0),
-            before: AtomicU64::new(0),
-        }
+        Self { base: Instant::now(), last: AtomicU64::new(0), worst: AtomicU64::new(0), before: AtomicU64::new(0) }
     }
 
     fn now(&self) -> u64 {

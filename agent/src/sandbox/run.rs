@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout_at;
-use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
 use wasmtime::component::ResourceTableError;
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
 
 use crate::model::outcome::{Ending, Fault, FaultKind, RunReport, Skipped};
 use crate::model::time::brief;
@@ -31,11 +31,7 @@ pub enum Ended<T> {
 }
 
 /// Drives one call under the deadline, measured.
-pub async fn drive<T>(
-    call: impl Future<Output = wasmtime::Result<T>>,
-    deadline: Instant,
-    pace: &Pace,
-) -> Ended<T> {
+pub async fn drive<T>(call: impl Future<Output = wasmtime::Result<T>>, deadline: Instant, pace: &Pace) -> Ended<T> {
     let call = pin!(call);
     match timeout_at(deadline.into(), Metered { pace, inner: call }).await {
         Ok(Ok(value)) => Ended::Returned(value),

@@ -11,8 +11,10 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::model::checkset::Binding;
 use crate::model::host::HostSample;
+use crate::model::name::Name;
 use crate::telemetry::Metrics;
 
+use super::Config;
 use super::captured::Captured;
 use super::egress::Egress;
 use super::engine::Engine;
@@ -20,7 +22,6 @@ use super::http_denied::DenyAll;
 use super::limits::{GuestMemory, Limits};
 use super::metrics::SandboxMetrics;
 use super::pace::{Lateness, Pace};
-use super::Config;
 
 /// Memory of one run, unless its check says otherwise.
 pub const DEFAULT_MEMORY: u64 = 64 << 20;
@@ -35,6 +36,7 @@ const LOG_LINES: u32 = 20;
 
 /// What all stores share.
 pub struct Shared {
+    pub agent_id: Name,
     pub engine: Engine,
     pub memory: Arc<GuestMemory>,
     /// The turns of hogs: as many as cannot keep all workers from ordinary runs.
@@ -45,13 +47,9 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(
-        engine: Engine,
-        config: &Config,
-        host: watch::Receiver<Arc<HostSample>>,
-        metrics: &Metrics,
-    ) -> Self {
+    pub fn new(engine: Engine, config: &Config, host: watch::Receiver<Arc<HostSample>>, metrics: &Metrics) -> Self {
         Self {
+            agent_id: config.agent_id.clone(),
             engine,
             memory: GuestMemory::new(config.memory),
             turns: Arc::new(Semaphore::new(1)),

@@ -9,11 +9,12 @@ use wasmtime::{Engine, Store};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, IoError};
 
 use crate::model::checkset::{Binding, Description, LoadError, Scheme, is_metric_name};
+use crate::model::name::Name;
 use crate::model::outcome::{Fault, FaultKind, Kind, Measurement, Outcome, Part, Status};
 
+use self::bindings::PluginPre;
 use self::bindings::exports::vitald::check::checker as exported;
 use self::bindings::vitald::check::{host, log, net, types};
-use self::bindings::PluginPre;
 use super::captured::{one_line, truncated};
 use super::egress::ConnectError;
 use super::net::{Connection, Input, Output};
@@ -84,7 +85,9 @@ pub fn compile(engine: &Engine, linker: &Linker, bytes: &[u8]) -> Result<Plugin,
         return Err(LoadError::NotAComponent(text.into()));
     }
     if !bytes.starts_with(&COMPONENT) {
-        return Err(LoadError::NotAComponent("it does not start as one (empty, cut off, or another kind of file)".into()));
+        return Err(LoadError::NotAComponent(
+            "it does not start as one (empty, cut off, or another kind of file)".into(),
+        ));
     }
     let component = Component::new(engine, bytes).map_err(|error| {
         let text = one_line(&format!("{error:#}"));
@@ -99,7 +102,10 @@ pub fn compile(engine: &Engine, linker: &Linker, bytes: &[u8]) -> Result<Plugin,
         })
     })?;
     PluginPre::new(pre).map(Plugin).map_err(|error| {
-        LoadError::Link(format!("it does not export vitald:check/checker@0.1 as it must: {}", one_line(&format!("{error:#}"))))
+        LoadError::Link(format!(
+            "it does not export vitald:check/checker@0.1 as it must: {}",
+            one_line(&format!("{error:#}"))
+        ))
     })
 }
 
@@ -139,7 +145,7 @@ fn scheme(scheme: types::Scheme) -> Scheme {
 /// What the runs of one check have in common.
 pub struct Request(types::Request);
 
-pub fn request(binding: &Binding) -> Request {
+pub fn request(binding: &Binding, agent: &Name) -> Request {
     let definition = &binding.definition;
     let endpoint = |endpoint: &crate::model::target::Endpoint| types::Endpoint {
         host: endpoint.host.to_string().trim_matches(['[', ']']).to_owned(),
@@ -151,7 +157,11 @@ pub fn request(binding: &Binding) -> Request {
         params: serde_json::Value::Object(definition.params.clone()).to_string(),
         timeout: u64::try_from(definition.policy.timeout.as_nanos()).unwrap_or(u64::MAX),
         state: None,
-        attributes: vec![("check".into(), definition.name.to_string())],
+        attributes: [("check", &definition.name), ("agent", agent)]
+            .into_iter()
+            .chain(binding.services.iter().map(|service| ("service", service)))
+            .map(|(key, name)| (key.to_owned(), name.to_string()))
+            .collect(),
     })
 }
 

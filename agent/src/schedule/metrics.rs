@@ -12,8 +12,19 @@ use crate::telemetry::Metrics;
 const DURATION_BUCKETS: [f64; 9] = [0.005, 0.025, 0.1, 0.3, 0.5, 0.8, 1.0, 2.5, 10.0];
 const LATENESS_BUCKETS: [f64; 8] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
 const ENDINGS: [&str; 13] = [
-    "up", "degraded", "down", "timeout", "cpu", "idle", "limit", "trap", "denied", "invalid-params", "no-checker",
-    "resolver", "internal",
+    "up",
+    "degraded",
+    "down",
+    "timeout",
+    "cpu",
+    "idle",
+    "limit",
+    "trap",
+    "denied",
+    "invalid-params",
+    "no-checker",
+    "resolver",
+    "internal",
 ];
 const SKIPS: [Skipped; 3] = [Skipped::Overloaded, Skipped::Overlap, Skipped::Cancelled];
 

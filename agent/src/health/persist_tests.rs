@@ -1,0 +1,59 @@
+use crate::model::outcome::Status;
+use crate::model::testing::{at, definition, judged, name, observation};
+
+use super::super::reduce::reduce;
+use super::*;
+
+fn memory(check: &str, second: u64) -> Memory {
+    let definition = definition(check, &["s"]);
+    let mut verdict = Verdict::default();
+    reduce(&mut verdict, &definition.policy, &observation(check, judged(Status::Down), at(second)));
+    let remembered = Remembered::new(&definition, Arc::new(verdict), Some(vec![0, 255, 7]));
+    Memory { checks: [(name(check), remembered)].into(), services: BTreeMap::new() }
+}
+
+#[test]
+fn what_was_saved_is_restored_while_it_is_fresh() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let persist = Persist::new(dir.path());
+    assert_eq!(persist.load(at(0)), Memory::default());
+    assert!(persist.save(&memory("a", 100)));
+    let loaded = persist.load(at(131));
+    assert_eq!(loaded, memory("a", 100));
+    let restore = |definition: &CheckDef, now| loaded.checks[&name("a")].clone().restore(definition, at(now));
+    let same = definition("a", &["s"]);
+    let (verdict, state) = restore(&same, 131).expect("fresh");
+    assert_eq!((verdict.status, state), (Some(Status::Down), Some(vec![0, 255, 7])));
+    assert!(restore(&same, 132).is_none(), "older than stale_after");
+    let other = CheckDef { checker: name("other"), ..definition("a", &["s"]) };
+    let (verdict, state) = restore(&other, 101).expect("fresh");
+    assert_eq!((verdict.status, state), (Some(Status::Down), None), "another checker's state is of no use");
+}
+
+#[test]
+fn another_boot_or_the_future_is_forgotten() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let persist = Persist::new(dir.path());
+    persist.save(&memory("a", 100));
+    assert_eq!(persist.load(at(99)), Memory::default());
+    let other = Persist { boot_id: Some("another".into()), ..Persist::new(dir.path()) };
+    assert_eq!(other.load(at(101)), Memory::default());
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_set_aside() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let persist = Persist::new(dir.path());
+    for bytes in [&b"{\"version\":1,\"mem"[..], b"{\"version\":999}", b"", b"\xff\xfe"] {
+        std::fs::write(dir.path().join("verdicts.json"), bytes).expect("write");
+        assert_eq!(persist.load(at(1)), Memory::default());
+        assert_eq!(std::fs::read(dir.path().join("verdicts.json.unusable")).expect("kept"), bytes);
+        assert!(persist.save(&memory("a", 1)), "and the agent goes on");
+    }
+}
+
+#[test]
+fn a_disk_that_cannot_be_written_is_no_more_than_a_warning() {
+    let persist = Persist::new(Path::new("/proc/no-such-directory"));
+    assert!(!persist.save(&memory("a", 1)));
+}
