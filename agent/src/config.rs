@@ -227,8 +227,7 @@ fn drop_consequences(mistakes: &mut Vec<Mistake>) {
         broken.push((mistake.place.file.clone(), mistake.place.line, false));
     }
     mistakes.retain(|mistake| {
-        let line =
-            broken.iter_mut().find(|(file, line, _)| (&*file, *line) == (&mistake.place.file, mistake.place.line));
+        let line = broken.iter_mut().find(|(file, line, _)| *file == mistake.place.file && *line == mistake.place.line);
         line.is_none_or(|(_, _, said)| mistake.kind == Kind::Syntax && !std::mem::replace(said, true))
     });
 }
