@@ -49,13 +49,13 @@ fn main() {
     let guest = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .event_interval(4)
-        .global_queue_interval(4)
+        .global_queue_interval(1)
         .enable_all()
         .build()
         .unwrap();
     let control = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (supervisor, _deaths) = Supervisor::new(control.handle().clone(), guest.handle().clone());
-    let config = Config { agent_id: name("bench"), concurrency: 256, memory: 512 << 20 };
+    let config = Config { agent_id: name("bench"), concurrency: 256, memory: 512 << 20, workers: 1 };
     let host = watch::channel(Arc::default()).1;
     let sandbox = Sandbox::build(&config, supervisor.clone(), host, &Metrics::default()).unwrap();
     let (_stopper, stop) = stop_pair();

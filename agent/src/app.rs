@@ -29,8 +29,8 @@ use crate::telemetry::Metrics;
 const OBSERVATIONS: usize = 1024;
 /// Threads of the control runtime: it never computes, so two are plenty.
 const CONTROL_WORKERS: usize = 2;
-/// Polls of the guest runtime between two looks at its sockets and at new runs. A poll may last a tick (10 ms), so the
-/// defaults (61) would make others wait.
+/// Polls of the guest runtime between two looks at its sockets. A poll may last a tick (10 ms), so the default (61)
+/// would make others wait.
 const GUEST_FAIRNESS: u32 = 4;
 
 /// Why the agent cannot start.
@@ -64,10 +64,11 @@ impl App {
         let control =
             Builder::new_multi_thread().worker_threads(CONTROL_WORKERS).thread_name("control").enable_all().build()?;
         let guest = Builder::new_multi_thread()
-            .worker_threads(config.workers)
+            .worker_threads(config.sandbox.workers)
             .thread_name("guest")
             .event_interval(GUEST_FAIRNESS)
-            .global_queue_interval(GUEST_FAIRNESS)
+            // What comes from other threads (new runs, the turns of hogs) is looked at before each poll.
+            .global_queue_interval(1)
             .enable_all()
             .build()?;
         let (supervisor, deaths) = Supervisor::new(control.handle().clone(), guest.handle().clone());

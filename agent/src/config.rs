@@ -67,8 +67,6 @@ impl Origin {
 pub struct Config {
     pub agent_id: Name,
     pub state_dir: PathBuf,
-    /// Threads of the guest runtime.
-    pub workers: usize,
     pub http: http::Config,
     pub plugins: plugins::Config,
     pub sandbox: sandbox::Config,
@@ -241,7 +239,7 @@ fn assemble(sources: &Sources, secret_dirs: Vec<PathBuf>, context: &Context<'_>)
     let defaults = Defaults::new(raw.defaults.as_ref(), context);
     // Mistakes in the entries are to be found even if the agent has no id.
     let id = agent.as_ref().map(|agent| agent.id.clone()).or_else(|| "agent".parse().ok())?;
-    let (sandbox, workers) = validate::sandbox(raw.sandbox.as_ref(), &id, context);
+    let sandbox = validate::sandbox(raw.sandbox.as_ref(), &id, context);
     let mut entries = Entries::new(&id, &defaults, context);
     entries.add(&raw.entries);
     for file in &sources.drop_ins {
@@ -251,7 +249,6 @@ fn assemble(sources: &Sources, secret_dirs: Vec<PathBuf>, context: &Context<'_>)
     let agent = agent?;
     let registry = raw.registry.as_ref().and_then(|raw| validate::registry(raw, &agent, context));
     Some(Config {
-        workers,
         http: http::Config { listen: agent.listen.clone() },
         plugins: plugins::Config {
             plugin_dirs: agent.plugin_dirs,

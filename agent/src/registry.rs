@@ -178,6 +178,7 @@ impl Registry {
         self.metrics.lost(lost);
         // A lost lease is got anew at once.
         if matches!(lost, Lost::Lease) {
+            self.metrics.lease_lost();
             tracing::warn!("the lease was lost, getting another");
             return Duration::ZERO;
         }
@@ -185,10 +186,13 @@ impl Registry {
         let pause = backoff.mul_f64(rand::random::<f64>());
         *backoff = (*backoff * 2).min(longest);
         if self.away.is_none() {
-            let services = self.snapshot.borrow().services.len();
+            let services = match self.snapshot.borrow().services.len() {
+                1 => "1 service".to_owned(),
+                count => format!("{count} services"),
+            };
             let endpoints = self.config.endpoints.join(", ");
             tracing::warn!(
-                "etcd ({endpoints}) cannot be used: {lost}; {services} services stay as they are, it is tried again \
+                "etcd ({endpoints}) cannot be used: {lost}; {services} stay as they are, it is tried again \
                  until it can"
             );
             self.away = Some(Instant::now());

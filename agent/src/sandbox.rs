@@ -34,6 +34,7 @@ use crate::telemetry::Metrics;
 
 use self::engine::Engine;
 pub use self::engine::EngineError;
+use self::pace::Turns;
 use self::store::Shared;
 
 /// Runs at once, unless the configuration says otherwise.
@@ -50,6 +51,8 @@ pub struct Config {
     pub concurrency: u32,
     /// Memory of all guests together, in bytes.
     pub memory: u64,
+    /// Threads of the guest runtime.
+    pub workers: usize,
 }
 
 /// Compiles plugins and runs their checks.
@@ -68,9 +71,10 @@ impl Sandbox {
         host: tokio::sync::watch::Receiver<Arc<HostSample>>,
         metrics: &Metrics,
     ) -> Result<Self, EngineError> {
-        let engine = Engine::build(config)?;
+        let turns = Turns::new(config.workers);
+        let engine = Engine::build(config, &turns)?;
         let linker = v0_1::linker(engine.wasmtime())?;
-        let shared = Arc::new(Shared::new(engine, config, host, metrics));
+        let shared = Arc::new(Shared::new(engine, turns, config, host, metrics));
         Ok(Self { shared, supervisor, linker, compiling: tokio::sync::Semaphore::new(1) })
     }
 

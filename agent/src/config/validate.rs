@@ -128,16 +128,15 @@ fn user_state_dir() -> PathBuf {
     base.unwrap_or_else(|| PathBuf::from("/tmp")).join("vitald")
 }
 
-/// `[sandbox]`: the sandbox's own, and how many threads run guests.
-pub fn sandbox(raw: Option<&RawSandbox>, agent: &Name, context: &Context<'_>) -> (sandbox::Config, usize) {
+/// `[sandbox]`
+pub fn sandbox(raw: Option<&RawSandbox>, agent: &Name, context: &Context<'_>) -> sandbox::Config {
     let mut config = sandbox::Config {
         agent_id: agent.clone(),
         concurrency: sandbox::DEFAULT_CONCURRENCY,
         memory: sandbox::DEFAULT_MEMORY,
+        workers: (std::thread::available_parallelism().map_or(1, usize::from) / 2).max(1),
     };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut workers = (cores / 2).max(1);
-    let Some(raw) = raw else { return (config, workers) };
+    let Some(raw) = raw else { return config };
     if let Some(field) = &raw.concurrency {
         config.concurrency = field.value;
         if !(4..=4096).contains(&field.value) {
@@ -151,12 +150,12 @@ pub fn sandbox(raw: Option<&RawSandbox>, agent: &Name, context: &Context<'_>) ->
         }
     }
     if let Some(field) = &raw.workers {
-        workers = field.value;
+        config.workers = field.value;
         if !(1..=256).contains(&field.value) {
             context.mistake(&field.place, "a number from 1 to 256 is wanted");
         }
     }
-    (config, workers)
+    config
 }
 
 /// `[host]`

@@ -106,15 +106,30 @@ pub fn services(
     now: Moment,
 ) -> BTreeMap<Name, ServiceView> {
     let view = |(name, definition): (&Name, &Arc<ServiceDef>)| {
-        let view = service(definition.clone(), checks, memory, now);
-        let pending = ServiceView { aggregate: Aggregate::Pending, registrable: false, decided: false, ..view.clone() };
-        (name.clone(), if set.loaded { view } else { pending })
+        let view = if set.loaded {
+            service(definition.clone(), checks, memory, now)
+        } else {
+            unloaded(definition.clone(), memory, now)
+        };
+        (name.clone(), view)
     };
     let services = set.definitions.services.iter().map(view).collect();
     if set.loaded {
         memory.retain(|name, _| set.definitions.services.contains_key(name));
     }
     services
+}
+
+/// A service before the checks are loaded: what is remembered of it must not change by that.
+fn unloaded(definition: Arc<ServiceDef>, memory: &BTreeMap<Name, ServiceMemory>, now: Moment) -> ServiceView {
+    ServiceView {
+        aggregate: Aggregate::Pending,
+        since: memory.get(&definition.name).map_or(now, |remembered| remembered.since),
+        registrable: false,
+        decided: false,
+        checks: Vec::new(),
+        definition,
+    }
 }
 
 fn service(

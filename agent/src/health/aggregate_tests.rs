@@ -232,6 +232,7 @@ fn nothing_is_decided_before_the_plugins_are_loaded() {
     let view = scene.service("s");
     assert_eq!((view.aggregate, view.registrable, view.decided), (Aggregate::Pending, false, false));
     assert_eq!(overall(false, &scene.views), Aggregate::Pending);
+    assert!(scene.memory.is_empty(), "and nothing is remembered of it");
 }
 
 #[test]

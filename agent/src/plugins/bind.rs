@@ -28,9 +28,8 @@ fn bind(definition: &Arc<CheckDef>, services: Vec<Name>, slot: Option<&Slot>) ->
         return Err(Fault::new(FaultKind::InvalidParams, problem.clone()));
     }
     let ready = ready(definition, slot)?;
-    let invalid = |problem| Fault::new(FaultKind::InvalidParams, format!("{}: {problem}", definition.origin));
-    ready.schema.check(&definition.params).map_err(invalid)?;
-    let endpoints = endpoints(definition, ready.checker.description()).map_err(invalid)?;
+    let invalid = |problem: String| Fault::new(FaultKind::InvalidParams, format!("{}: {problem}", definition.origin));
+    let endpoints = ready.suits(definition).map_err(invalid)?;
     let mut grants: Grants = definition.allow.iter().cloned().collect();
     for endpoint in &endpoints {
         grants.add(NetGrant::endpoint(&endpoint.host, endpoint.port));
@@ -50,7 +49,7 @@ fn ready<'a>(definition: &CheckDef, slot: Option<&'a Slot>) -> Result<&'a Ready,
 }
 
 /// Holds the target against the checker's schemes, and fills in the default port.
-fn endpoints(definition: &CheckDef, description: &Description) -> Result<Vec<Endpoint>, String> {
+pub fn endpoints(definition: &CheckDef, description: &Description) -> Result<Vec<Endpoint>, String> {
     let known = || description.schemes.iter().map(|s| format!("{}://", s.name)).collect::<Vec<_>>().join(", ");
     let checker = &definition.checker;
     let Some(target) = &definition.target else {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::model::check::CheckDef;
 use crate::model::checkset::{Checker, LoadError, PluginInfo};
 use crate::model::name::Name;
+use crate::model::target::Endpoint;
 
+use super::bind;
 use super::schema::{ParamsSchema, SchemaError};
 
 /// The bytes of a plugin, and where they are from.
@@ -25,6 +27,14 @@ pub struct Ready {
     digest: String,
 }
 
+impl Ready {
+    /// Where a check may connect to with this version; why it does not take the check's parameters or target.
+    pub fn suits(&self, check: &CheckDef) -> Result<Vec<Endpoint>, String> {
+        self.schema.check(&check.params)?;
+        bind::endpoints(check, self.checker.description())
+    }
+}
+
 /// Why a version is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum NotUsed {
@@ -32,8 +42,8 @@ pub enum NotUsed {
     Load(#[from] LoadError),
     #[error("its params-schema is not usable: {0}")]
     Schema(#[from] SchemaError),
-    #[error("it refuses the parameters of check {check}, which runs: {problem}")]
-    RefusesParams { check: Name, problem: String },
+    #[error("it does not suit check {check}, which runs: {problem}")]
+    Unsuitable { check: Name, problem: String },
 }
 
 pub struct Slot {
@@ -85,8 +95,9 @@ impl Slot {
         self.source.clone_from(&version.source);
         let result = loaded.map_err(NotUsed::from).and_then(|checker| {
             let schema = ParamsSchema::parse(&checker.description().params_schema)?;
-            self.refuse_regression(&schema, used_by)?;
-            Ok(Ready { checker, schema, digest: version.digest.clone() })
+            let next = Ready { checker, schema, digest: version.digest.clone() };
+            self.refuse_regression(&next, used_by)?;
+            Ok(next)
         });
         match result {
             Ok(ready) => {
@@ -104,16 +115,15 @@ impl Slot {
     /// A check that runs must not be stopped by a new version of its checker.
     fn refuse_regression<'a>(
         &self,
-        schema: &ParamsSchema,
-        used_by: impl Iterator<Item = &'a CheckDef>,
+        next: &Ready,
+        mut used_by: impl Iterator<Item = &'a CheckDef>,
     ) -> Result<(), NotUsed> {
         let Some(ready) = &self.ready else { return Ok(()) };
-        for check in used_by.filter(|check| ready.schema.check(&check.params).is_ok()) {
-            schema
-                .check(&check.params)
-                .map_err(|problem| NotUsed::RefusesParams { check: check.name.clone(), problem })?;
-        }
-        Ok(())
+        let lost = used_by.find_map(|check| {
+            let problem = next.suits(check).err()?;
+            ready.suits(check).is_ok().then(|| NotUsed::Unsuitable { check: check.name.clone(), problem })
+        });
+        lost.map_or(Ok(()), Err)
     }
 
     pub fn info(&self, name: &Name, checks: Vec<Name>) -> PluginInfo {

@@ -30,7 +30,8 @@ pub struct Who<'a> {
 
 pub fn desired(snapshot: &HealthSnapshot, who: &Who<'_>, mode: Mode) -> Desired {
     let mut keys = Desired::new();
-    if mode == Mode::Register {
+    // Handing over changes nothing.
+    if matches!(mode, Mode::Register | Mode::HandOver) {
         for view in snapshot.services.values() {
             let key = instance_key(who.config, view);
             if !view.decided {

@@ -72,6 +72,12 @@ fn withdrawing_takes_the_instances_and_leaves_the_agent() {
 }
 
 #[test]
+fn handing_over_changes_nothing() {
+    let snapshot = snapshot(Aggregate::Up, true, true);
+    assert_eq!(keys(&snapshot, Mode::HandOver), keys(&snapshot, Mode::Register));
+}
+
+#[test]
 fn equal_snapshots_desire_equal_values() {
     let once = keys(&snapshot(Aggregate::Up, true, true), Mode::Register);
     assert_eq!(once, keys(&snapshot(Aggregate::Up, true, true), Mode::Register));

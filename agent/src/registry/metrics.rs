@@ -62,9 +62,11 @@ impl RegistryMetrics {
 
     pub fn lost(&self, lost: &Lost) {
         self.errors.with_label_values(&[lost.reason()]).inc();
-        if matches!(lost, Lost::Lease) {
-            self.leases_lost.inc();
-        }
+    }
+
+    /// A lease was gone before it was given up.
+    pub fn lease_lost(&self) {
+        self.leases_lost.inc();
     }
 
     pub fn granted(&self, seconds: i64) {

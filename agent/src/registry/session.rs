@@ -30,7 +30,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Why there is no session any more.
 #[derive(Debug, thiserror::Error)]
 pub enum Lost {
-    #[error("{doing}: {source}")]
+    #[error("{doing}: {}", brief(source))]
     Etcd { doing: &'static str, source: etcd_client::Error },
     #[error("{doing}: no answer within {} ms", within.as_millis())]
     Slow { doing: &'static str, within: Duration },
@@ -40,6 +40,14 @@ pub enum Lost {
     StreamClosed,
     #[error(transparent)]
     Address(#[from] AddressError),
+}
+
+/// The error without the library's layers: for a person, and on one line.
+fn brief(error: &etcd_client::Error) -> String {
+    match error {
+        etcd_client::Error::GRpcStatus(status) => format!("{} ({})", status.message(), status.code()),
+        other => other.to_string(),
+    }
 }
 
 impl Lost {
@@ -117,6 +125,10 @@ impl<'a> Session<'a> {
             None => None,
         };
         let was_continued = continued.is_some();
+        if same.is_some() && !was_continued {
+            metrics.lease_lost();
+            tracing::warn!("the lease of before is gone, getting another");
+        }
         let (keeper, renewals) = match continued {
             Some(kept) => kept,
             None => grant(&mut client, asked_ttl, identity, config).await?,

@@ -49,9 +49,11 @@ impl Captured {
     }
 }
 
-/// Makes a guest's text safe to show: one line, no control characters.
+/// Makes a guest's text safe to show: one line, no control characters, nothing that turns the direction of the text.
 pub fn one_line(text: &str) -> String {
-    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let unsafe_ = |c: char| c.is_whitespace() || c.is_control() || turns(c);
+    let words = text.split(unsafe_).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(" ")
 }
 

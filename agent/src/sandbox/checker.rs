@@ -1,6 +1,7 @@
 //! A loaded plugin and the checks bound to it.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,7 @@ pub async fn describe(
     name: Name,
     digest: String,
 ) -> Result<Arc<dyn Checker>, LoadError> {
-    let pace = Arc::new(Pace::default());
+    let pace = Arc::new(Pace::new());
     let deadline = Instant::now() + DESCRIBE;
     let mut store = shared.store(None, deadline, &pace);
     let ended = drive(v0_1::describe(&plugin, &mut store), deadline, &pace).await;
@@ -60,7 +61,13 @@ impl Checker for Loaded {
 
     fn bind(self: Arc<Self>, binding: Binding) -> Arc<dyn Check> {
         let request = v0_1::request(&binding, &self.shared.agent_id);
-        Arc::new(Bound { plugin: self, binding: Arc::new(binding), request, refused: Mutex::default() })
+        Arc::new(Bound {
+            plugin: self,
+            binding: Arc::new(binding),
+            request,
+            refused: Mutex::default(),
+            hog: AtomicBool::new(false),
+        })
     }
 }
 
@@ -70,6 +77,8 @@ struct Bound {
     binding: Arc<Binding>,
     request: v0_1::Request,
     refused: Mutex<BTreeSet<String>>,
+    /// The last run needed long.
+    hog: AtomicBool,
 }
 
 impl Check for Bound {
@@ -99,9 +108,18 @@ impl Bound {
         let shared = &self.plugin.shared;
         let begun = Instant::now();
         let deadline = begun + timeout;
-        let pace = Arc::new(Pace::default());
+        let pace = Arc::new(Pace::new());
         let mut store = shared.store(Some(self.binding.clone()), deadline, &pace);
-        let ended = drive(v0_1::check(&self.plugin.plugin, &mut store, &self.request, state), deadline, &pace).await;
+        let was_hog = self.hog.load(Ordering::Relaxed);
+        let call = async {
+            if was_hog {
+                pace.queue(deadline, &shared.turns).await;
+            }
+            v0_1::check(&self.plugin.plugin, &mut store, &self.request, state).await
+        };
+        let ended = drive(call, deadline, &pace).await;
+        // A run that never began says nothing new.
+        self.hog.store(pace.is_hog() || (was_hog && pace.never_began()), Ordering::Relaxed);
         let guest = store.data();
         let ending = match (Scene { guest, pace: &pace, timeout, deadline, shared }).name(ended) {
             Ok(Answer::Outcome(outcome)) => Ending::Judged(outcome),

@@ -2,11 +2,13 @@
 //! interrupt guest code.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::{Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 use super::Config;
+use super::pace::Turns;
 
 /// How often guest code is interrupted to look at its deadline.
 pub const TICK: Duration = Duration::from_millis(10);
@@ -30,14 +32,14 @@ pub enum EngineError {
 pub struct Engine(wasmtime::Engine);
 
 impl Engine {
-    pub fn build(config: &Config) -> Result<Self, EngineError> {
+    pub fn build(config: &Config, turns: &Arc<Turns>) -> Result<Self, EngineError> {
         let pooled = |scan| wasmtime::Engine::new(&engine_config(Some(pool(config.concurrency, scan))));
         // PAGEMAP_SCAN needs Linux 6.7; a pool needs much address space. Each step down costs CPU, no safety.
         let engine = pooled(Enabled::Yes).or_else(|_| pooled(Enabled::No)).or_else(|error| {
             tracing::warn!("no pool of sandboxes can be had, runs will cost more CPU: {error:#}");
             wasmtime::Engine::new(&engine_config(None))
         })?;
-        start_ticker(&engine)?;
+        start_ticker(&engine, turns.clone())?;
         Ok(Self(engine))
     }
 
@@ -87,12 +89,13 @@ fn engine_config(pool: Option<PoolingAllocationConfig>) -> wasmtime::Config {
 }
 
 /// A thread of its own, so that no runtime's load delays an interruption. It ends with the engine.
-fn start_ticker(engine: &wasmtime::Engine) -> Result<(), std::io::Error> {
+fn start_ticker(engine: &wasmtime::Engine, turns: Arc<Turns>) -> Result<(), std::io::Error> {
     let weak = engine.weak();
     let tick = move || {
         while let Some(engine) = weak.upgrade() {
             // Without a running guest nobody needs the tick; the counter only has to move.
             engine.increment_epoch();
+            turns.hand_out();
             drop(engine);
             std::thread::park_timeout(TICK);
         }

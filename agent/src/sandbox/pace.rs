@@ -1,15 +1,16 @@
 //! Sharing the guest runtime fairly, and knowing how late it is.
 //!
-//! A run that has used a tick's worth of CPU is a *hog*. Hogs take turns: only as many as there are workers run at
-//! once, whatever their number, so that an ordinary run waits behind at most one of them per step.
+//! A run that has used a tick's worth of CPU is a *hog*. Hogs take turns, which the ticker's thread hands out: whatever
+//! their number, they get about half of one worker (and all but one of several), so that an ordinary run waits behind at
+//! most one of them per step. A check whose last run was a hog waits for a turn before it begins.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use wasmtime::UpdateDeadline;
 
 use crate::clock;
@@ -19,18 +20,86 @@ use super::engine::TICK;
 use super::store::Shared;
 
 /// What one run has used, and where it stands. Shared by its store's epoch callback and the meter around its future.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pace {
+    base: Instant,
+
     /// CPU of the polls that are over, in nanoseconds.
     cpu: AtomicU64,
     /// The thread's CPU clock when the poll that is going on began.
     poll_began: AtomicU64,
+    /// When that poll began, in nanoseconds since `base`.
+    poll_began_at: AtomicU64,
+    /// Guest code was running when the deadline passed.
+    computing: AtomicBool,
+    /// The poll that is going on goes on with guest code that was interrupted.
+    resumed: AtomicBool,
     /// Guest code was interrupted, and waits to go on.
     yielding: AtomicBool,
-    turn: Mutex<Option<OwnedSemaphorePermit>>,
+    /// It has not begun: it waits for its first turn.
+    queued: AtomicBool,
+    turn: Mutex<Option<Turn>>,
+}
+
+/// The turns of hogs.
+///
+/// They are handed out from a thread that is no worker: what a worker wakes, tokio runs before what has waited longer,
+/// and hogs that wake each other would keep everyone else waiting.
+#[derive(Debug)]
+pub struct Turns {
+    ready: Semaphore,
+    /// Handed out, and not over.
+    out: AtomicUsize,
+    at_once: usize,
+}
+
+impl Turns {
+    pub fn new(workers: usize) -> Arc<Self> {
+        let at_once = workers.saturating_sub(1).max(1);
+        Arc::new(Self { ready: Semaphore::new(0), out: AtomicUsize::new(0), at_once })
+    }
+
+    /// Hands out what is free; called at every tick.
+    pub fn hand_out(&self) {
+        while self.out.load(Ordering::Relaxed) < self.at_once {
+            self.out.fetch_add(1, Ordering::Relaxed);
+            self.ready.add_permits(1);
+        }
+    }
+
+    async fn take(self: Arc<Self>) -> Option<Turn> {
+        // It is never closed.
+        let permit = self.ready.acquire().await.ok()?;
+        permit.forget();
+        Some(Turn(self))
+    }
+}
+
+/// Lasts for one poll.
+#[derive(Debug)]
+struct Turn(Arc<Turns>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.out.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Pace {
+    pub fn new() -> Self {
+        Self {
+            base: Instant::now(),
+            cpu: AtomicU64::new(0),
+            poll_began: AtomicU64::new(0),
+            poll_began_at: AtomicU64::new(0),
+            computing: AtomicBool::new(false),
+            resumed: AtomicBool::new(false),
+            yielding: AtomicBool::new(false),
+            queued: AtomicBool::new(false),
+            turn: Mutex::new(None),
+        }
+    }
+
     /// CPU time of guest and host calls, up to the last poll.
     pub fn cpu(&self) -> Duration {
         Duration::from_nanos(self.cpu.load(Ordering::Relaxed))
@@ -41,14 +110,42 @@ impl Pace {
         self.cpu() + clock::thread_cpu().saturating_sub(began)
     }
 
-    /// Was guest code what was going on at the end? A guest that had only just woken from a host call does not count.
-    pub fn was_computing(&self, timeout: Duration) -> bool {
-        self.yielding.load(Ordering::Relaxed) || self.cpu() >= TICK.min(timeout / 2)
+    /// Did the deadline pass while guest code ran? A guest that woke from a host call only after it does not count.
+    pub fn was_computing(&self) -> bool {
+        self.yielding.load(Ordering::Relaxed) || self.computing.load(Ordering::Relaxed)
+    }
+
+    /// Has it used so much CPU that it has to take turns?
+    pub fn is_hog(&self) -> bool {
+        self.cpu() >= TICK
+    }
+
+    /// Did it never get to begin?
+    pub fn never_began(&self) -> bool {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Waits for the first turn of a run that is known to need long; for ever if it comes too late.
+    pub async fn queue(&self, deadline: Instant, turns: &Arc<Turns>) {
+        self.queued.store(true, Ordering::Relaxed);
+        self.take_turn(turns.clone()).await;
+        if Instant::now() >= deadline {
+            std::future::pending::<()>().await;
+        }
+        self.queued.store(false, Ordering::Relaxed);
+    }
+
+    async fn take_turn(&self, turns: Arc<Turns>) {
+        let turn = turns.take().await;
+        *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = turn;
     }
 
     /// What the epoch callback does at each tick that hits this run.
-    pub fn tick(self: &Arc<Self>, deadline: Instant, turns: &Arc<Semaphore>) -> UpdateDeadline {
+    pub fn tick(self: &Arc<Self>, deadline: Instant, turns: &Arc<Turns>) -> UpdateDeadline {
         if Instant::now() >= deadline {
+            let began = self.base + Duration::from_nanos(self.poll_began_at.load(Ordering::Relaxed));
+            let computing = began < deadline || self.resumed.load(Ordering::Relaxed);
+            self.computing.store(computing, Ordering::Relaxed);
             return UpdateDeadline::Interrupt;
         }
         if self.cpu_now() < TICK {
@@ -57,21 +154,21 @@ impl Pace {
         self.yielding.store(true, Ordering::Relaxed);
         let (pace, turns) = (self.clone(), turns.clone());
         let wait = async move {
-            tokio::task::yield_now().await;
-            if let Ok(turn) = turns.acquire_owned().await {
-                *pace.turn.lock().unwrap_or_else(PoisonError::into_inner) = Some(turn);
-            }
+            pace.take_turn(turns).await;
             pace.yielding.store(false, Ordering::Relaxed);
+            pace.resumed.store(true, Ordering::Relaxed);
         };
         UpdateDeadline::YieldCustom(1, Box::pin(wait))
     }
 
     fn begin_poll(&self) {
         self.poll_began.store(nanos(clock::thread_cpu()), Ordering::Relaxed);
+        self.poll_began_at.store(nanos(self.base.elapsed()), Ordering::Relaxed);
     }
 
     fn end_poll(&self) {
         self.cpu.store(nanos(self.cpu_now()), Ordering::Relaxed);
+        self.resumed.store(false, Ordering::Relaxed);
         // A turn lasts for one poll: whoever waits for its target must not keep others waiting.
         self.turn.lock().unwrap_or_else(PoisonError::into_inner).take();
     }

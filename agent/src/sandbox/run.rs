@@ -13,7 +13,6 @@ use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
 
 use crate::model::outcome::{Ending, Fault, FaultKind, RunReport, Skipped};
-use crate::model::time::brief;
 
 use super::captured::truncated;
 use super::limits::Exceeded;
@@ -61,10 +60,13 @@ impl Scene<'_> {
     }
 
     fn past_deadline(&self) -> Ending {
-        let shown = brief(self.timeout).replace("ms", " ms");
-        if self.pace.was_computing(self.timeout) {
-            let cpu = brief(self.pace.cpu());
-            return fault(FaultKind::Cpu, format!("still computing after {shown} ({cpu} of CPU)"));
+        if self.pace.never_began() {
+            return Ending::NotRun(Skipped::Overloaded);
+        }
+        let shown = format!("{} ms", self.timeout.as_millis());
+        if self.pace.was_computing() {
+            let cpu = self.pace.cpu().as_millis();
+            return fault(FaultKind::Cpu, format!("still computing after {shown} ({cpu} ms of CPU)"));
         }
         // The runtime was late, so nobody knows whether the target was.
         let quarter = self.timeout / 4;

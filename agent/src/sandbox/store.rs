@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use wasmtime::Store;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -21,7 +21,7 @@ use super::engine::Engine;
 use super::http_denied::DenyAll;
 use super::limits::{GuestMemory, Limits};
 use super::metrics::SandboxMetrics;
-use super::pace::{Lateness, Pace};
+use super::pace::{Lateness, Pace, Turns};
 
 /// Memory of one run, unless its check says otherwise.
 pub const DEFAULT_MEMORY: u64 = 64 << 20;
@@ -39,20 +39,26 @@ pub struct Shared {
     pub agent_id: Name,
     pub engine: Engine,
     pub memory: Arc<GuestMemory>,
-    /// The turns of hogs: as many as cannot keep all workers from ordinary runs.
-    pub turns: Arc<Semaphore>,
+    /// The turns of hogs: see `pace`.
+    pub turns: Arc<Turns>,
     pub lateness: Lateness,
     pub host: watch::Receiver<Arc<HostSample>>,
     metrics: SandboxMetrics,
 }
 
 impl Shared {
-    pub fn new(engine: Engine, config: &Config, host: watch::Receiver<Arc<HostSample>>, metrics: &Metrics) -> Self {
+    pub fn new(
+        engine: Engine,
+        turns: Arc<Turns>,
+        config: &Config,
+        host: watch::Receiver<Arc<HostSample>>,
+        metrics: &Metrics,
+    ) -> Self {
         Self {
             agent_id: config.agent_id.clone(),
             engine,
             memory: GuestMemory::new(config.memory),
-            turns: Arc::new(Semaphore::new(1)),
+            turns,
             lateness: Lateness::new(),
             host,
             metrics: SandboxMetrics::new(metrics),
