@@ -38,6 +38,8 @@ const SAVE_AFTER_CHANGE: Duration = Duration::from_millis(500);
 const SAVE_EVERY: Duration = Duration::from_secs(30);
 /// Observations that are taken in before the next snapshot is published.
 const BATCH: usize = 256;
+/// An observation that changes nothing but ages is published within this: with many checks one snapshot then serves many.
+const LAZY: Duration = Duration::from_millis(100);
 /// How often age alone may change what is shown.
 const LOOK: Duration = Duration::from_secs(1);
 /// At a start, remembered verdicts wait so long for their checks to be loaded.
@@ -107,8 +109,11 @@ impl Health {
         let mut beat = self.supervisor.beats().register("health");
         let mut look = tokio::time::interval(LOOK);
         self.take_over();
+        let mut open = true;
+        let mut publish_at: Option<Instant> = None;
         loop {
             let mut batch = Vec::new();
+            let lazily = publish_at.unwrap_or_else(|| Instant::now() + LAZY);
             tokio::select! {
                 () = stop.wait() => break,
                 () = beat.next() => continue,
@@ -116,15 +121,24 @@ impl Health {
                     self.save(&beat).await;
                     continue;
                 }
-                _ = look.tick() => {}
-                Ok(()) = self.checks.changed() => self.take_over(),
-                count = self.observations.recv_many(&mut batch, BATCH) => if count == 0 { break },
+                _ = look.tick() => publish_at = Some(Instant::now()),
+                () = tokio::time::sleep_until(lazily), if publish_at.is_some() => {}
+                Ok(()) = self.checks.changed() => {
+                    self.take_over();
+                    publish_at = Some(Instant::now());
+                }
+                // The schedule stops before us.
+                count = self.observations.recv_many(&mut batch, BATCH), if open => open = count > 0,
             }
-            let now = clock::now();
             for observation in batch {
-                self.observe(observation);
+                let wait = if self.observe(observation) { Duration::ZERO } else { LAZY };
+                let at = Instant::now() + wait;
+                publish_at = Some(publish_at.map_or(at, |earlier| earlier.min(at)));
             }
-            self.publish(now);
+            if publish_at.is_some_and(|at| at <= Instant::now()) {
+                publish_at = None;
+                self.publish(clock::now());
+            }
         }
         // The last runs' observations came before the stop.
         while let Ok(observation) = self.observations.try_recv() {
@@ -168,20 +182,25 @@ impl Health {
         }
     }
 
-    fn observe(&mut self, observation: Observation) {
-        let Some(check) = self.set.checks.get(&observation.check) else { return };
-        let Some(verdict) = self.verdicts.get_mut(&observation.check) else { return };
+    /// Takes in one observation; true if more than ages and numbers changed.
+    fn observe(&mut self, observation: Observation) -> bool {
+        let Some(check) = self.set.checks.get(&observation.check) else { return false };
+        let Some(verdict) = self.verdicts.get_mut(&observation.check) else { return false };
         let definition = check.definition();
+        let steady = |verdict: &Verdict| !verdict.confirming() && verdict.fault.is_none();
+        let was_steady = steady(verdict);
         let change = reduce::reduce(Arc::make_mut(verdict), &definition.policy, &observation);
         match observation.state {
             Some(state) => drop(self.states.insert(observation.check.clone(), state)),
             None => drop(self.states.remove(&observation.check)),
         }
+        let urgent = change.is_some() || !was_steady || !steady(verdict);
         if let Some(change) = change {
             changes::log_status(definition, &change, verdict);
             self.metrics.status_changed(&observation.check, change.from.is_some());
             self.save_at = self.save_at.min(Instant::now() + SAVE_AFTER_CHANGE);
         }
+        urgent
     }
 
     fn publish(&mut self, now: Moment) {

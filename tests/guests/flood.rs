@@ -10,13 +10,16 @@ fn flood(run: &mut Run) -> Result<Outcome> {
     for turn in 0..200_u32 {
         let nasty = NASTY.iter().cycle().nth(turn as usize).copied().unwrap_or_default();
         let value = if turn % 50 == 49 { f64::NAN } else { turn.into() };
-        let name = if turn % 2 == 0 { nasty.to_owned() } else { format!("fine_{turn}") };
-        run.gauge(&name, Unit::Seconds, value)
-            .label(nasty, nasty)
-            .label("le", "\\\"\n} 1")
-            .label("__name__", "up")
-            .label("x".repeat(500), "y".repeat(500))
-            .label("fifth", "one too many");
+        if turn % 2 == 1 {
+            run.gauge(&format!("fine_{turn}"), Unit::Seconds, value).label("long", "y".repeat(500));
+        } else {
+            run.gauge(nasty, Unit::Seconds, value)
+                .label(nasty, nasty)
+                .label("le", "\\\"\n} 1")
+                .label("__name__", "up")
+                .label("x".repeat(500), "y".repeat(500))
+                .label("fifth", "one too many");
+        }
         run.part(format!("part {turn}\u{1b}[2J"), Status::Down, "\r\nHTTP/1.1 200 OK\r\n\r\n");
     }
     Ok(up("\u{1b}[31mred\u{1b}[0m\r\nlevel=error msg=forged\u{0}\u{202e}backwards"))

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::model::snapshot::HealthSnapshot;
+use crate::model::time::Moment;
 use crate::supervise::{Beat, Beats, DEAD};
 
 use super::address::AddressError;
@@ -172,15 +173,17 @@ impl<'a> Session<'a> {
         loop {
             let mode = *inputs.wanted.borrow_and_update();
             let snapshot = inputs.snapshot.borrow_and_update().clone();
-            let whole = Instant::now() >= compare_at;
-            if whole {
-                compare_at = Instant::now() + COMPARE.mul_f64(0.75 + rand::random::<f64>() / 2.0);
-            }
-            let settled = self.bring_about(&snapshot, mode, whole).await?;
-            if !settled {
-                compare_at = compare_at.min(Instant::now() + RETRY);
-            } else if !self.conflicts.is_empty() {
-                compare_at = compare_at.min(Instant::now() + self.granted);
+            if may_write(&snapshot, mode) {
+                let whole = Instant::now() >= compare_at;
+                if whole {
+                    compare_at = Instant::now() + COMPARE.mul_f64(0.75 + rand::random::<f64>() / 2.0);
+                }
+                let settled = self.bring_about(&snapshot, mode, whole).await?;
+                if !settled {
+                    compare_at = compare_at.min(Instant::now() + RETRY);
+                } else if !self.conflicts.is_empty() {
+                    compare_at = compare_at.min(Instant::now() + self.granted);
+                }
             }
             if matches!(mode, Mode::Leave | Mode::HandOver) {
                 self.end(mode).await?;
@@ -193,7 +196,7 @@ impl<'a> Session<'a> {
                 () = beat.next() => {}
                 Ok(()) = inputs.snapshot.changed() => {}
                 Ok(()) = inputs.wanted.changed() => {}
-                () = sleep_until(compare_at) => {}
+                () = sleep_until(compare_at), if may_write(&snapshot, mode) => {}
                 () = sleep_until(renew_at) => {
                     renew_at = self.next_renewal();
                     self.ask_renewal(inputs.beats).await?;
@@ -332,6 +335,16 @@ impl<'a> Session<'a> {
             tracing::info!("handed over: the keys stay for {} s", self.granted.as_secs());
         }
         Ok(())
+    }
+}
+
+/// Before health has said anything nothing may be brought about: a key that nobody mentions would be deleted. Handing
+/// over leaves everything as it is.
+fn may_write(snapshot: &HealthSnapshot, mode: Mode) -> bool {
+    match mode {
+        Mode::Register => snapshot.at != Moment::default(),
+        Mode::Withdraw | Mode::Leave => true,
+        Mode::HandOver => false,
     }
 }
 

@@ -1,0 +1,155 @@
+//! Checkers that loop, leak, crash, hang and attack. Each gets its fault's name; nobody else notices.
+
+use std::time::Duration;
+
+use crate::harness::{
+    Agent, Etcd, Listener, Manner, Poll, Site, Table, alone, check, eventually, guest, service, that, throughout,
+};
+
+const SOON: Duration = Duration::from_secs(20);
+const KEY: &str = "/services/shop/shop-host-1";
+
+/// A registered service with a check that is well, and beside it checks of the host with hostile checkers.
+fn site(etcd: &Etcd, guests: &[&str], hostile: Vec<Table>) -> Site {
+    let site = Site::new().registered_at(etcd);
+    site.plugin("noop", guest("noop"));
+    for name in guests {
+        site.plugin(name, guest(name));
+    }
+    site.drop_in("shop", [service("shop"), check("shop", "noop").of("shop")]);
+    site.drop_in("hostile", hostile);
+    site
+}
+
+fn runs(agent: &Agent, check: &str, result: &str) -> f64 {
+    agent.metrics().sum("vitald_check_runs_total", &[("check", check), ("result", result)])
+}
+
+fn message(seen: &serde_json::Value) -> &str {
+    seen["message"].as_str().unwrap_or_default()
+}
+
+#[test]
+fn each_sin_has_its_name() {
+    let (etcd, silent) = (Etcd::start(), Listener::start(Manner::Silent));
+    let forbidden = Listener::start(Manner::Closing);
+    let faults = [
+        ("looper", "cpu", "computing"),
+        ("allocator", "limit", "memory"),
+        ("trapper", "trap", "deliberate"),
+        ("trespasser", "denied", ""),
+        ("sleeper", "idle", ""),
+        ("huge", "limit", ""),
+    ];
+    let mut hostile: Vec<Table> = faults.iter().map(|(name, ..)| check(name, name)).collect();
+    let to = format!("params = {{ to = \"127.0.0.1:{}\" }}", forbidden.port());
+    hostile[3] = hostile[3].clone().line(&to);
+    hostile.push(check("hanger", "hanger").target(&silent.url()));
+    let guests = ["looper", "allocator", "trapper", "trespasser", "sleeper", "huge", "hanger"];
+    let site = site(&etcd, &guests, hostile);
+    let agent = site.start();
+    eventually("the key is there", SOON, || that(etcd.get(KEY).is_some(), || "no key".into()));
+    let revision = etcd.revision();
+    let live = Poll::start(&agent, "/health/live", 200);
+    let serving = Poll::start(&agent, "/health/services/shop", 200);
+
+    for (name, reason, text) in faults {
+        let seen = agent.until_unknown(name, reason);
+        assert!(message(&seen).contains(text), "{name}: {seen}");
+        assert!(seen["last"].is_null(), "a fault says nothing of the target: {seen}");
+        assert!(runs(&agent, name, reason) >= 1.0, "{name} has no run that ended with {reason}");
+    }
+    agent.until("hanger", "DOWN");
+    let seen = agent.check("hanger");
+    let evidence = format!("timeout after 300 ms: read 127.0.0.1:{}", silent.port());
+    assert!(message(&seen).starts_with(&evidence), "wanted {evidence:?}: {seen}");
+    assert!(runs(&agent, "hanger", "timeout") >= 1.0);
+    assert!(agent.metrics().sum("vitald_egress_denied_total", &[("check", "trespasser")]) >= 1.0);
+
+    live.stop();
+    serving.stop();
+    let key = etcd.get(KEY).expect("the key is there");
+    assert!(etcd.lease_left(key.lease) > 0);
+    assert_eq!(etcd.events_since(revision, "/services"), Vec::<String>::new());
+    assert_eq!(agent.metrics().sum("vitald_registry_leases_lost_total", &[]), 0.0);
+}
+
+#[test]
+fn a_grant_is_what_lets_a_checker_through() {
+    let (etcd, listener) = (Etcd::start(), Listener::start(Manner::Closing));
+    let to = format!("params = {{ to = \"127.0.0.1:{}\" }}", listener.port());
+    let visitor = |name| check(name, "trespasser").line(&to);
+    let allowed = visitor("allowed").line(&format!("allow = [\"tcp://127.0.0.1:{}\"]", listener.port()));
+    let other = visitor("other-port").line(&format!("allow = [\"tcp://127.0.0.1:{}\"]", listener.port() + 1));
+    let site = site(&etcd, &["trespasser"], vec![allowed, other]);
+    let agent = site.start();
+    agent.until("allowed", "UP");
+    assert_eq!(message(&agent.check("allowed")), format!("got through to 127.0.0.1:{}", listener.port()));
+    agent.until_unknown("other-port", "denied");
+}
+
+#[test]
+fn a_flood_breaks_no_scrape_and_forges_no_line() {
+    let etcd = Etcd::start();
+    let site = site(&etcd, &["flood"], vec![check("flood", "flood")]);
+    let agent = site.start_with(&["--log-level", "trace"]);
+    agent.until("flood", "UP");
+    let seen = agent.check("flood");
+    assert!(!message(&seen).contains(char::is_control), "{seen}");
+    assert!(seen["parts"].as_array().unwrap().len() <= 64, "{seen}");
+    // Parses, and has no series twice.
+    let metrics = agent.metrics();
+    let values = metrics.names().into_iter().filter(|name| name.starts_with("vitald_value_")).count();
+    assert!(values <= 64, "{values} measurements");
+    assert!(metrics.get("up", &[]).is_none(), "a series was forged");
+    let log = agent.log();
+    assert!(!log.contains('\u{1b}') && !log.lines().any(|line| line.starts_with("level=error")), "a line was forged");
+}
+
+#[test]
+fn sixty_four_loopers_beside_twenty_good_checks() {
+    const LOOPERS: usize = 64;
+    const GOOD: usize = 20;
+    let _machine = alone();
+    let (etcd, listener) = (Etcd::start(), Listener::start(Manner::Closing));
+    let loopers = (0..LOOPERS).map(|n| check(&format!("looper-{n}"), "looper").with("timeout", "500ms"));
+    let site = site(&etcd, &["looper"], loopers.collect()).with_defaults("interval = \"1s\"\ntimeout = \"1s\"");
+    let good: Vec<String> = (0..GOOD).map(|n| format!("good-{n}")).collect();
+    let tables = good.iter().enumerate().map(|(n, name)| match n % 2 {
+        0 => check(name, "noop"),
+        _ => check(name, "tcp").target(&listener.url()),
+    });
+    site.drop_in("good", tables);
+    let agent = site.start();
+    for name in &good {
+        agent.until(name, "UP");
+    }
+    let key = eventually("the key is there", SOON, || etcd.get(KEY).ok_or_else(|| "no key".into()));
+    let live = Poll::start(&agent, "/health/live", 200);
+
+    throughout("the good ones are UP", Duration::from_secs(12), || {
+        let details = agent.get("/health").json()["details"].clone();
+        let other = good.iter().find(|name| details[name.as_str()]["status"] != "UP");
+        that(other.is_none(), || format!("{other:?}: {}", details[other.unwrap().as_str()]))
+    });
+    let metrics = agent.metrics();
+    for name in &good {
+        let of = |result| metrics.sum("vitald_check_runs_total", &[("check", name.as_str()), ("result", result)]);
+        let all = metrics.sum("vitald_check_runs_total", &[("check", name.as_str())]);
+        assert!(all == of("up") && all >= 5.0, "{name}: {all} runs, {} up", of("up"));
+    }
+    let skipped: f64 = good.iter().map(|name| metrics.sum("vitald_check_skipped_total", &[("check", name)])).sum();
+    let cpu: f64 = (0..LOOPERS)
+        .map(|n| metrics.sum("vitald_check_runs_total", &[("check", &format!("looper-{n}")), ("result", "cpu")]))
+        .sum();
+    let late = metrics.quantile("vitald_schedule_lateness_seconds", 0.99);
+    println!(
+        "measured: {cpu} runs of {LOOPERS} loopers ended with cpu; {skipped} good runs skipped; p99 lateness {late} s"
+    );
+    assert!(cpu > 0.0);
+
+    let slowest = live.stop();
+    assert!(slowest < Duration::from_secs(1), "/health/live took {slowest:?}");
+    assert!(etcd.lease_left(key.lease) > 0);
+    assert_eq!(metrics.sum("vitald_registry_leases_lost_total", &[]), 0.0);
+}

@@ -1,0 +1,127 @@
+//! The agent is asked to end.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::harness::{Etcd, Poll, Redis, Site, check, eventually, service, that, throughout, timed};
+use crate::registration::{AGENT_KEY, KEY, registered, settled, shop};
+
+const SOON: Duration = Duration::from_secs(15);
+
+#[test]
+fn sigterm_takes_the_instance_out_at_once_and_drains() {
+    let drain = Duration::from_secs(2);
+    let etcd = Etcd::start();
+    let site = shop(&etcd).with("registry", "drain = \"2s\"");
+    let mut agent = site.start();
+    settled(&site, &etcd);
+    agent.answers("/health/ready", 200).unwrap();
+
+    agent.signal(Signal::TERM);
+    let gone = || that(etcd.get(KEY).is_none(), || "the key is there".into());
+    timed("SIGTERM until the key is gone (target 100 ms)", Duration::from_secs(1), gone);
+    let healthy = Poll::start(&agent, "/health", 200);
+    throughout("it drains", drain - Duration::from_millis(500), || {
+        agent.answers("/health/ready", 503)?;
+        agent.answers("/health/live", 200)
+    });
+    healthy.stop();
+    let metrics = agent.metrics();
+    assert!(metrics.sum("vitald_check_runs_total", &[("check", "app")]) > 0.0, "checks run on while it drains");
+    assert_eq!(agent.end(SOON), 0);
+    assert!(etcd.get(AGENT_KEY).is_none(), "the agent's key outlived it");
+    assert_eq!(etcd.leases(), Vec::<i64>::new());
+}
+
+#[test]
+fn without_a_drain_it_ends_at_once() {
+    let etcd = Etcd::start();
+    let site = shop(&etcd);
+    let mut agent = site.start();
+    settled(&site, &etcd);
+    agent.signal(Signal::INT);
+    timed("SIGINT until the agent has ended", Duration::from_secs(5), || {
+        that(agent.ended() == Some(0), || "it runs".into())
+    });
+    assert!(etcd.get(KEY).is_none());
+}
+
+#[test]
+fn an_etcd_that_is_gone_does_not_keep_it() {
+    let mut etcd = Etcd::start();
+    let site = shop(&etcd);
+    let mut agent = site.start();
+    settled(&site, &etcd);
+    etcd.kill();
+    agent.signal(Signal::TERM);
+    let mut code = None;
+    // Twice the request timeout, and some.
+    timed("SIGTERM without etcd until the agent has ended", Duration::from_secs(10), || {
+        code = agent.ended();
+        that(code.is_some(), || "it runs".into())
+    });
+    assert_eq!(code, Some(0));
+    assert!(agent.log().contains("the keys go when the lease ends"), "nothing is said of the keys");
+}
+
+#[test]
+fn the_second_signal_quits() {
+    let etcd = Etcd::start();
+    let site = shop(&etcd).with("registry", "drain = \"1h\"");
+    let mut agent = site.start();
+    settled(&site, &etcd);
+    agent.signal(Signal::TERM);
+    eventually("it drains", SOON, || agent.answers("/health/ready", 503));
+    agent.signal(Signal::TERM);
+    agent.end(Duration::from_secs(5));
+}
+
+#[test]
+fn on_stop_keep_hands_over() {
+    let etcd = Etcd::start();
+    let site = shop(&etcd).with("registry", "on_stop = \"keep\"");
+    let mut agent = site.start();
+    let before = settled(&site, &etcd);
+    agent.signal(Signal::TERM);
+    assert_eq!(agent.end(SOON), 0);
+    assert_eq!(registered(&etcd), before);
+}
+
+#[test]
+fn verdicts_survive_a_restart_without_a_registry() {
+    let mut redis = Redis::start();
+    let site = Site::new().with_defaults("interval = \"400ms\"\ntimeout = \"300ms\"\nfall = 2\nrise = 100");
+    site.drop_in("shop", [service("shop"), check("cache", "redis").of("shop").target(&redis.url())]);
+    let mut agent = site.start();
+    agent.until("cache", "UP");
+    redis.kill();
+    agent.until("cache", "DOWN");
+    let since = agent.check("cache")["since"].clone();
+    agent.signal(Signal::TERM);
+    assert_eq!(agent.end(SOON), 0);
+    redis.restart();
+
+    // A hundred good runs are wanted before it is UP again: what is known is known after a restart too.
+    let agent = site.start();
+    eventually("it is DOWN since then", SOON, || {
+        agent.shows("cache", "DOWN")?;
+        let seen = agent.check("cache");
+        that(seen["since"] == since, || seen.to_string())
+    });
+    agent.until_health(503);
+    throughout("it stays so", Duration::from_secs(1), || agent.shows("cache", "DOWN"));
+}
+
+#[test]
+fn one_state_directory_has_one_agent() {
+    let site = Site::new();
+    let agent = site.start();
+    let other = site.path().join("other.toml");
+    let text = std::fs::read_to_string(site.main()).unwrap().replace(&site.port().to_string(), "0");
+    crate::harness::write(&other, text);
+    let ended = crate::harness::vitald(&["run", "--config", other.to_str().unwrap()]);
+    assert_eq!(ended.code, 78, "{ended:?}");
+    assert!(ended.stderr.contains("in use by another agent"), "{ended:?}");
+    agent.answers("/health/live", 200).unwrap();
+}

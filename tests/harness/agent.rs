@@ -1,0 +1,179 @@
+//! The real agent: started as a user starts it, asked as others ask it.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::child::Server;
+use super::http::{Answer, request};
+use super::metrics::Metrics;
+use super::site::Site;
+use super::wait::{eventually, that};
+
+const START: Duration = Duration::from_secs(20);
+/// For a change of status or of a plugin, on a machine that others use too.
+const SOON: Duration = Duration::from_secs(15);
+
+/// The program under test: `$VITALD_BIN`, or the one beside this test.
+pub fn program() -> PathBuf {
+    if let Some(path) = std::env::var_os("VITALD_BIN") {
+        return path.into();
+    }
+    let test = std::env::current_exe().expect("this program has a path");
+    let path = test.ancestors().nth(2).expect("<target>/release/deps/<test>").join("vitald");
+    assert!(path.exists(), "there is no {}: run `cargo build --release` first", path.display());
+    path
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs the program to its end.
+pub fn vitald(arguments: &[&str]) -> Ended {
+    let output = command().args(arguments).output().expect("the agent can be started");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    let code = output.status.code().expect("ended by itself");
+    Ended { code, stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+fn command() -> Command {
+    let mut command = Command::new(program());
+    for variable in ["RUST_LOG", "NODE_NAME", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+pub struct Agent {
+    url: String,
+    server: Server,
+}
+
+impl Agent {
+    pub fn start(site: &Site, arguments: &[&str]) -> Self {
+        let main = site.main();
+        let mut run = command();
+        run.arg("run").arg("--config").arg(main).args(arguments);
+        Self::answering(run, site)
+    }
+
+    /// `vitald demo`
+    pub fn demo(site: &Site) -> Self {
+        let mut demo = command();
+        demo.arg("demo");
+        Self::answering(demo, site)
+    }
+
+    /// Waits until it says where it answers (of all the agents that wrote to this log, the last), and does.
+    fn answering(mut command: Command, site: &Site) -> Self {
+        let before = std::fs::read_to_string(site.log()).unwrap_or_default().len();
+        let mut server = Server::start("", &mut command, &site.log());
+        let url = eventually("the agent says where it answers", START, || {
+            if let Some(code) = server.ended() {
+                panic!("the agent ended with {code}");
+            }
+            let log = server.log();
+            let url =
+                log[before..].split("answers at ").nth(1).and_then(|rest| rest.split([' ', ';', '\n', '"']).next());
+            url.map(ToOwned::to_owned).ok_or(log)
+        });
+        let agent = Self { url, server };
+        eventually("the agent answers", START, || agent.try_get("/health/live").map(drop));
+        agent
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.server.pid()
+    }
+
+    pub fn log(&self) -> String {
+        self.server.log()
+    }
+
+    pub fn try_get(&self, path: &str) -> Result<Answer, String> {
+        request("GET", &format!("{}{path}", self.url), &[])
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.try_get(path).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// `/health/checks/{name}`
+    pub fn check(&self, name: &str) -> Value {
+        self.get(&format!("/health/checks/{name}")).json()
+    }
+
+    pub fn metrics(&self) -> Metrics {
+        Metrics::parse(&self.get("/metrics").body).unwrap_or_else(|error| panic!("/metrics cannot be parsed: {error}"))
+    }
+
+    /// A plugin in `/api/v1/plugins`.
+    pub fn plugin(&self, name: &str) -> Option<Value> {
+        let plugins = self.get("/api/v1/plugins").json();
+        plugins["plugins"].as_array().expect("a list").iter().find(|plugin| plugin["name"] == name).cloned()
+    }
+
+    /// Is `/health` this code now?
+    pub fn answers(&self, path: &str, code: u16) -> Result<(), String> {
+        let answer = self.try_get(path)?;
+        that(answer.code == code, || format!("{path} {}: {}", answer.code, answer.body))
+    }
+
+    /// Has a check this status now?
+    pub fn shows(&self, check: &str, status: &str) -> Result<(), String> {
+        let seen = self.check(check);
+        that(seen["status"] == status, || seen.to_string())
+    }
+
+    /// Is a check UNKNOWN for that reason now?
+    pub fn unknown(&self, check: &str, reason: &str) -> Result<(), String> {
+        let seen = self.check(check);
+        that(seen["status"] == "UNKNOWN" && seen["reason"] == reason, || seen.to_string())
+    }
+
+    /// Waits for it.
+    pub fn until(&self, check: &str, status: &str) {
+        eventually(&format!("{check} is {status}"), SOON, || self.shows(check, status));
+    }
+
+    /// Waits for it; returns what is shown.
+    pub fn until_unknown(&self, check: &str, reason: &str) -> Value {
+        eventually(&format!("{check} is UNKNOWN ({reason})"), SOON, || self.unknown(check, reason));
+        self.check(check)
+    }
+
+    /// Waits until `/health` has this code.
+    pub fn until_health(&self, code: u16) {
+        eventually(&format!("/health is {code}"), SOON, || self.answers("/health", code));
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        self.server.signal(signal);
+    }
+
+    pub fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    /// Its exit code, once it has ended.
+    pub fn end(&mut self, budget: Duration) -> i32 {
+        self.server.end(budget)
+    }
+
+    /// Its exit code, if it has ended.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.server.ended()
+    }
+}
