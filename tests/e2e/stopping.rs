@@ -91,7 +91,8 @@ fn on_stop_keep_hands_over() {
 #[test]
 fn verdicts_survive_a_restart_without_a_registry() {
     let mut redis = Redis::start();
-    let site = Site::new().with_defaults("interval = \"400ms\"\ntimeout = \"300ms\"\nfall = 2\nrise = 100");
+    let site = Site::new()
+        .with_defaults("interval = \"400ms\"\ntimeout = \"300ms\"\nfall = 2\nrise = 100\nstale_after = \"60s\"");
     site.drop_in("shop", [service("shop"), check("cache", "redis").of("shop").target(&redis.url())]);
     let mut agent = site.start();
     agent.until("cache", "UP");
