@@ -74,8 +74,14 @@ impl App {
         let (supervisor, deaths) = Supervisor::new(control.handle().clone(), guest.handle().clone());
         let metrics = Metrics::default();
         build_info(&metrics);
-        let source = definition_source(&config, sources, origin, &metrics);
+        let source = definition_source(&config, sources.clone(), origin, &metrics);
         let parts = Wired::new(&config, &supervisor, source, origin, &metrics)?;
+        // Only what could be built is good.
+        if origin == Origin::File
+            && let Err(error) = LastGood::new(&config.state_dir).save(&sources)
+        {
+            tracing::warn!("the copy of the configuration could not be kept: {error}");
+        }
         Ok(Self { control, guest, supervisor, deaths, parts, _lock: lock })
     }
 
@@ -153,11 +159,6 @@ fn definition_source(
     metrics: &Metrics,
 ) -> Arc<ReloadingSource> {
     let last_good = LastGood::new(&config.state_dir);
-    if origin == Origin::File
-        && let Err(error) = last_good.save(&sources)
-    {
-        tracing::warn!("the copy of the configuration could not be kept: {error}");
-    }
     let (definitions, conf_dirs) = (config.definitions.clone(), config.plugins.conf_dirs.clone());
     let source = ReloadingSource::new(sources, definitions, conf_dirs, last_good, metrics);
     if origin == Origin::LastGood {

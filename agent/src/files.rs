@@ -60,7 +60,7 @@ pub fn check_owner(path: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
-/// Reads a regular file of at most `limit` bytes, from one open, so that what was checked is what is read.
+/// Reads a regular file of at most `limit` bytes.
 pub fn read_capped(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     let io = |source| FileError::io(path, source);
     // O_NONBLOCK: a FIFO in a watched directory must not block us.

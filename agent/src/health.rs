@@ -228,6 +228,10 @@ impl Health {
     /// Writes the memory down, beside the loop: a slow disk must not stop it from beating.
     async fn save(&mut self, beat: &Beat) {
         self.save_at = Instant::now() + SAVE_EVERY;
+        // What is remembered of checks that are not loaded yet must not be written over.
+        if !self.set.loaded {
+            return;
+        }
         let memory = Memory {
             checks: self.set.checks.iter().filter_map(|(name, check)| self.remember(name, check)).collect(),
             services: self.services.clone(),

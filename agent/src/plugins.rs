@@ -18,8 +18,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch as channel};
+use tokio::time::Instant;
 
-use crate::model::checkset::{CheckSet, Compiler, DefinitionSource, Definitions, PluginInfo};
+use crate::model::checkset::{CheckSet, Compiler, DefinitionSource, Definitions, LoadError, PluginInfo};
 use crate::model::name::Name;
 use crate::supervise::{Beat, Stop, Supervisor};
 use crate::telemetry::Metrics;
@@ -33,6 +34,9 @@ use self::watch::Watch;
 const QUIET: Duration = Duration::from_millis(100);
 /// But a look comes at most this long after the first event.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Until another look at what could not be looked at.
+const AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Default)]
 pub struct Config {
@@ -61,6 +65,9 @@ pub struct Plugins {
     definitions: Arc<Definitions>,
     slots: BTreeMap<Name, Slot>,
     refused: Vec<Refused>,
+    unreadable: Vec<String>,
+    /// Something could not be looked at for now.
+    again: bool,
     watch: Watch,
     /// Holds one: an event that finds it full says nothing new.
     events: mpsc::Receiver<()>,
@@ -86,6 +93,8 @@ impl Plugins {
             definitions,
             slots: BTreeMap::new(),
             refused: Vec::new(),
+            unreadable: Vec::new(),
+            again: false,
             watch,
             events,
         }
@@ -95,17 +104,23 @@ impl Plugins {
         let mut beat = self.supervisor.beats().register("plugins");
         self.watch.start();
         self.look(&mut beat, true).await;
+        let mut look_at = Instant::now() + self.next_look();
         loop {
             tokio::select! {
                 () = stop.wait() => return,
                 () = beat.next() => continue,
                 // Notifications can be lost; a slow look finds what they missed.
-                () = tokio::time::sleep(self.watch.safety_interval()) => {}
+                () = tokio::time::sleep_until(look_at) => {}
                 Some(()) = self.events.recv() => self.settle().await,
             }
             self.watch.start();
             self.look(&mut beat, false).await;
+            look_at = Instant::now() + self.next_look();
         }
+    }
+
+    fn next_look(&self) -> Duration {
+        if self.again { AGAIN } else { self.watch.safety_interval() }
     }
 
     /// Waits until nothing has happened for a moment, but not for ever.
@@ -123,11 +138,16 @@ impl Plugins {
 
     /// Compares what is on disk with what is loaded, and publishes what follows.
     async fn look(&mut self, beat: &mut Beat, first: bool) {
+        self.again = false;
         let before = self.definitions.clone();
-        if !first && let Some(definitions) = self.wires.definitions.load() {
+        // Reading can take long, and a dead file system for ever: it must keep nobody from being served.
+        let (source, dirs) = (self.wires.definitions.clone(), self.config.plugin_dirs.clone());
+        let known = self.slots.values().map(|slot| slot.tried().to_owned()).collect();
+        let reading = move || ((!first).then(|| source.load()).flatten(), inventory::read(&dirs, &known));
+        let Ok((definitions, inventory)) = beating(beat, self.supervisor.blocking(reading)).await else { return };
+        if let Some(definitions) = definitions {
             self.definitions = definitions;
         }
-        let inventory = inventory::read(&self.config.plugin_dirs);
         let mut changed = first || !Arc::ptr_eq(&before, &self.definitions);
         changed |= self.note_refused(&inventory);
         changed |= self.remove_gone(&inventory);
@@ -159,6 +179,15 @@ impl Plugins {
     }
 
     fn remove_gone(&mut self, inventory: &Inventory) -> bool {
+        if self.unreadable != inventory.unreadable {
+            for problem in &inventory.unreadable {
+                tracing::error!("a plugin directory cannot be read, its plugins stay as they are: {problem}");
+            }
+            self.unreadable.clone_from(&inventory.unreadable);
+        }
+        if !self.unreadable.is_empty() {
+            return false;
+        }
         let gone = |name: &Name, slot: &Slot| slot.is_file() && !inventory.files.contains_key(name);
         // A file that cannot be read for now is not gone.
         let unreadable = |name: &Name| inventory.refused.iter().any(|refused| refused.name.as_ref() == Some(name));
@@ -184,6 +213,11 @@ impl Plugins {
         let digest = version.digest.clone();
         let loading = self.wires.compiler.load(name.clone(), digest, version.bytes.clone());
         let loaded = beating(beat, loading).await;
+        if matches!(loaded, Err(LoadError::Overloaded)) {
+            tracing::warn!(plugin = %name, "plugin {name} is looked at later: the agent is too busy");
+            self.again = true;
+            return false;
+        }
         let used_by = self.definitions.checks.values().filter(|check| check.checker == *name);
         let slot = self.slots.entry(name.clone()).or_insert_with(|| Slot::new(&version));
         let swapped = slot.take(&version, loaded, used_by.map(|check| &**check));
@@ -215,11 +249,19 @@ impl Plugins {
             let own = self.definitions.checks.values().filter(|check| check.checker == *name);
             own.map(|check| check.name.clone()).collect()
         };
-        let loaded = self.slots.iter().map(|(name, slot)| slot.info(name, users(name)));
+        let refused = |name: &Name| self.refused.iter().find(|refused| refused.name.as_ref() == Some(name));
+        let loaded = self.slots.iter().map(|(name, slot)| {
+            let info = slot.info(name, users(name));
+            match refused(name).filter(|_| slot.is_file()) {
+                Some(refused) => PluginInfo { state: "kept", error: Some(refused.reason.clone()), ..info },
+                None => info,
+            }
+        });
         let unused = bundled::all().filter(|(name, _)| !self.slots.contains_key(name));
         let unused = unused.map(|(name, version)| slot::unused(name, &version));
-        let refused = self.refused.iter().filter_map(|refused| refused.info());
-        loaded.chain(unused).chain(refused).collect()
+        let is_file = |name: &Name| self.slots.get(name).is_some_and(Slot::is_file);
+        let others = self.refused.iter().filter(|refused| !refused.name.as_ref().is_some_and(is_file));
+        loaded.chain(unused).chain(others.filter_map(Refused::info)).collect()
     }
 }
 

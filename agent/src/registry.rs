@@ -8,6 +8,7 @@ mod address;
 mod desired;
 mod identity;
 mod keys;
+mod lease;
 mod metrics;
 mod plan;
 mod session;
@@ -159,9 +160,9 @@ impl Registry {
         match self.away.take() {
             Some(since) => {
                 let away = brief(since.elapsed());
-                tracing::info!("etcd is back after {away}, lease {:x} ({})", session.lease(), session.origin());
+                tracing::info!("etcd is back after {away}, lease {}", session.lease());
             }
-            None => tracing::info!("etcd connected, lease {:x} ({})", session.lease(), session.origin()),
+            None => tracing::info!("etcd connected, lease {}", session.lease()),
         }
         let inputs = session::Inputs {
             snapshot: &mut self.snapshot,
@@ -179,6 +180,7 @@ impl Registry {
         // A lost lease is got anew at once.
         if matches!(lost, Lost::Lease) {
             self.metrics.lease_lost();
+            self.identity.set_lease(None);
             tracing::warn!("the lease was lost, getting another");
             return Duration::ZERO;
         }

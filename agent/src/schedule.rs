@@ -235,7 +235,11 @@ impl Schedule {
         }
         let at = clock::now();
         let state = entry.state.as_deref().map(Arc::from);
-        self.unjudged.insert(name.clone(), at);
+        // Faults back off, whatever was being confirmed before them.
+        let fault = matches!(&report.ending, Ending::Faulted(fault) if fault.kind != FaultKind::Timeout);
+        if !fault {
+            self.unjudged.insert(name.clone(), at);
+        }
         // An error means that health is gone, and the agent with it.
         let _ = self.wires.observations.send(Observation { check: name, at, report, state }).await;
     }

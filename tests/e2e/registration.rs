@@ -123,7 +123,7 @@ fn an_agent_that_is_killed_and_started_again_is_not_missed() {
     let mut agent = site.start();
     let before = settled(&site, &etcd);
     let revision = etcd.revision();
-    for _ in 0..2 {
+    for _ in 0..4 {
         agent.kill();
         agent = site.start();
         eventually("the registry is up", SOON, || registry_up(&agent, 1.0));

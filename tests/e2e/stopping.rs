@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::harness::{Etcd, Poll, Redis, Site, check, eventually, service, that, throughout, timed};
+use crate::harness::{Etcd, Poll, Redis, Site, check, eventually, guest, service, that, throughout, timed};
 use crate::registration::{AGENT_KEY, KEY, registered, settled, shop};
 
 const SOON: Duration = Duration::from_secs(15);
@@ -112,6 +112,22 @@ fn verdicts_survive_a_restart_without_a_registry() {
     });
     agent.until_health(503);
     throughout("it stays so", Duration::from_secs(1), || agent.shows("cache", "DOWN"));
+}
+
+#[test]
+fn with_runs_in_flight_it_ends_in_order_every_time() {
+    let site = Site::new();
+    for name in ["noop", "sleeper", "looper"] {
+        site.plugin(name, guest(name));
+        site.drop_in(name, (0..4).map(|n| check(&format!("{name}-{n}"), name)));
+    }
+    for _ in 0..6 {
+        let mut agent = site.start();
+        agent.until("noop-0", "UP");
+        agent.signal(Signal::TERM);
+        assert_eq!(agent.end(SOON), 0);
+        assert!(agent.log().trim_end().ends_with("stopped"), "something came after the farewell");
+    }
 }
 
 #[test]

@@ -152,7 +152,7 @@ async fn leave_registry(handle: &mut registry::Handle, config: &registry::Config
         tracing::info!("instances withdrawn, draining for {}", humantime::format_duration(config.drain));
     }
     tokio::time::sleep(config.drain).await;
-    if !withdrawn || !handle.reach(Mode::Leave, patience).await {
+    if !handle.reach(Mode::Leave, patience).await {
         tracing::warn!("etcd does not answer: the keys go when the lease ends, {} s at most", config.ttl.as_secs());
     }
 }

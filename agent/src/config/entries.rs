@@ -15,7 +15,7 @@ use crate::model::service::ServiceDef;
 use crate::model::target::Target;
 
 use super::raw::{OneOrMany, RawCheck, RawDefaults, RawEntries, RawService};
-use super::table::{Context, Field, Kind, Place};
+use super::table::{Context, Field, Place};
 use super::units::Length;
 
 /// Below this a check would do nothing but run.
@@ -132,8 +132,8 @@ impl<'a> Entries<'a> {
                 self.services.insert(name, (Arc::new(definition), service.place.clone()));
             }
         }
-        for check in &raw.checks {
-            if let Some(definition) = self.check(check) {
+        for (check, absent) in &raw.checks {
+            if let Some(definition) = self.check(check, absent) {
                 let name = definition.name.clone();
                 if let Some((_, first)) = self.checks.get(&name) {
                     self.context.mistake(&check.place, format!("there is a check of this name already at {first}"));
@@ -205,7 +205,7 @@ impl<'a> Entries<'a> {
         parsed.ok()
     }
 
-    fn check(&mut self, raw: &RawCheck) -> Option<CheckDef> {
+    fn check(&mut self, raw: &RawCheck, absent: &[String]) -> Option<CheckDef> {
         let context = self.context;
         let name: Option<Name> = required(raw.name.as_ref(), "name", &raw.place, context);
         let checker: Option<Name> = required(raw.checker.as_ref(), "checker", &raw.place, context);
@@ -216,7 +216,6 @@ impl<'a> Entries<'a> {
         let severity = word(raw.severity.as_ref(), Severity::Critical, &severities, context);
         let judges = self.judges(raw.service.as_ref());
         let memory = self.memory(raw);
-        let problem = self.take_absent_secrets(&raw.place);
         Some(CheckDef {
             name: name?,
             checker: checker?,
@@ -228,23 +227,9 @@ impl<'a> Entries<'a> {
             allow,
             params: value(&raw.params),
             memory,
-            problem,
+            problem: (!absent.is_empty()).then(|| absent.join("; ")),
             origin: format!("{}:{}", raw.place.file.display(), raw.place.line),
         })
-    }
-
-    /// A secret that is not there is this check's own fault: everything else runs.
-    fn take_absent_secrets(&self, place: &Place) -> Option<String> {
-        let mut mistakes = self.context.mistakes.borrow_mut();
-        let prefix = format!("{}.", place.key);
-        let own = |place_: &Place| place_.file == place.file && place_.key.starts_with(&prefix);
-        let absent: Vec<String> = mistakes
-            .iter()
-            .filter(|m| m.kind == Kind::AbsentSecret && own(&m.place))
-            .map(ToString::to_string)
-            .collect();
-        mistakes.retain(|m| !(m.kind == Kind::AbsentSecret && own(&m.place)));
-        (!absent.is_empty()).then(|| absent.join("; "))
     }
 
     fn judges(&mut self, field: Option<&Field<OneOrMany>>) -> Judges {

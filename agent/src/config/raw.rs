@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::table::{Field, Place, Table};
+use super::table::{Field, Kind, Place, Table};
 use super::units::{Length, Size};
 
 /// A string, or a list of strings.
@@ -133,6 +133,20 @@ mirror! {
     } later ["tls"]
 }
 
+impl RawCheck {
+    /// Reads one check. A secret that is not there is its own fault: everything else runs.
+    fn read_apart(table: Table<'_>) -> (Self, Vec<String>) {
+        let context = table.context();
+        let before = context.mistakes.borrow().len();
+        let raw = Self::read(table);
+        let mut mistakes = context.mistakes.borrow_mut();
+        let own = mistakes.split_off(before);
+        let (absent, wrong): (Vec<_>, Vec<_>) = own.into_iter().partition(|m| m.kind == Kind::AbsentSecret);
+        mistakes.extend(wrong);
+        (raw, absent.iter().map(ToString::to_string).collect())
+    }
+}
+
 /// `limits` of a check.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -155,7 +169,8 @@ pub struct RawMain {
 #[derive(Debug, Default)]
 pub struct RawEntries {
     pub services: Vec<RawService>,
-    pub checks: Vec<RawCheck>,
+    /// Each with the secrets that it names and that are not there.
+    pub checks: Vec<(RawCheck, Vec<String>)>,
 }
 
 const MAIN_TABLES: [&str; 7] = ["agent", "sandbox", "registry", "host", "defaults", "service", "check"];
@@ -180,7 +195,7 @@ impl RawEntries {
     fn take(table: &mut Table<'_>) -> Self {
         Self {
             services: table.tables("service").into_iter().map(RawService::read).collect(),
-            checks: table.tables("check").into_iter().map(RawCheck::read).collect(),
+            checks: table.tables("check").into_iter().map(RawCheck::read_apart).collect(),
         }
     }
 

@@ -104,6 +104,10 @@ impl<'a> Table<'a> {
         Self { table: table.into_inner(), text, place, context }
     }
 
+    pub fn context(&self) -> &'a Context<'a> {
+        self.context
+    }
+
     pub fn place(&self) -> &Place {
         &self.place
     }

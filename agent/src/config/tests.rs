@@ -80,6 +80,7 @@ fn one_mistake_each() {
         ("[plugins]\npin = {}\n", "does not have it yet"),
         ("[[report]]\nurl = \"x\"\n", "does not have it yet"),
         ("[defaults]\nfall = 0\n", "from 1 to"),
+        ("[defaults]\nstale_after = \"300000000000y\"\n", "of a year at most"),
         ("[host]\ninterval = \"1ms\"\n", "from 1s to 1h"),
         ("[service]\nname = \"x\"\n", "write [[service]]"),
         ("[[service]]\nname = \"x\"\naddress = \"8080\"\nchecks = \"none\"\n", "is no address"),
@@ -214,6 +215,15 @@ fn a_secret_that_is_not_there_is_the_checks_own_problem() {
     let problem = config.definitions.checks[&name("a")].problem.clone().expect("a problem");
     assert!(problem.contains("check.a.params.password") && problem.contains("no-such-secret"), "{problem}");
     assert_eq!(config.definitions.checks[&name("b")].problem, None);
+}
+
+#[test]
+fn names_with_dots_do_not_take_each_others_problems() {
+    let check = |name: &str, params: &str| format!("[[check]]\nname = \"{name}\"\nchecker = \"tcp\"\n{params}\n");
+    let text = check("a", "") + &check("a.params", "params = { x = \"${file:no-such-secret}\" }");
+    let config = good(&text);
+    assert_eq!(config.definitions.checks[&name("a")].problem, None);
+    assert!(config.definitions.checks[&name("a.params")].problem.is_some());
 }
 
 #[test]

@@ -8,6 +8,9 @@ use serde::de::{Deserialize, Deserializer, Error as _, Unexpected, Visitor};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Length(pub Duration);
 
+/// Longer ones are mistakes, and would not fit once they are multiplied.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// `"64MiB"`, `"512 KiB"`, `"4096B"`: bytes, units of 1024.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size(pub u64);
@@ -28,8 +31,9 @@ impl<T> Visitor<'_> for Text<T> {
 
 impl<'de> Deserialize<'de> for Length {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let wanted = "a length of time with its unit, such as \"500ms\", \"10s\" or \"2h\"";
-        deserializer.deserialize_any(Text(|text| humantime::parse_duration(text).ok().map(Self), wanted))
+        let wanted = "a length of time with its unit, such as \"500ms\", \"10s\" or \"2h\", of a year at most";
+        let parse = |text: &str| humantime::parse_duration(text).ok().filter(|length| *length <= LONGEST).map(Self);
+        deserializer.deserialize_any(Text(parse, wanted))
     }
 }
 

@@ -205,13 +205,19 @@ fn endpoints(raw: &RawRegistry, context: &Context<'_>) -> Option<Vec<String>> {
     }
     for text in &field.value {
         let problem = match text.split_once("://") {
-            Some(("http", rest)) if rest.parse::<hyper::http::uri::Authority>().is_ok() => continue,
+            Some(("http", rest)) if is_host_and_port(rest) => continue,
             Some(("https", _)) => "this version does not speak TLS to etcd yet; write http://HOST:PORT".to_owned(),
             _ => format!("{text:?} is no endpoint; write http://HOST:PORT"),
         };
         context.mistake(&field.place, problem);
     }
     Some(field.value.clone())
+}
+
+/// `HOST:PORT`, without a user: etcd's is a setting of its own.
+fn is_host_and_port(text: &str) -> bool {
+    let authority = text.trim_end_matches('/').parse::<hyper::http::uri::Authority>();
+    !text.contains('@') && authority.is_ok_and(|authority| authority.port_u16().is_some())
 }
 
 fn dialects(raw: &RawRegistry, context: &Context<'_>) {

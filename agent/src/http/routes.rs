@@ -63,14 +63,18 @@ fn known_method(method: &Method) -> &'static str {
 
 fn route<B>(state: &State, request: &Request<B>, path: &str) -> (&'static str, Reply) {
     let snapshot = || state.wires.snapshot.borrow().clone();
+    let version = Arc::as_ptr(&snapshot()).addr();
+    let cached = |form, render: &dyn Fn() -> Reply| state.cache.get(form, version, render);
     match path {
         "/health" => ("/health", overall(state, request)),
         "/health/live" => ("/health/live", live(state)),
         "/health/ready" => ("/health/ready", ready(state)),
         "/metrics" => ("/metrics", metrics(state, request)),
-        "/api/v1/checks" => ("/api/v1/checks", api::checks(&snapshot(), clock::now())),
-        "/api/v1/plugins" => ("/api/v1/plugins", api::plugins(&state.wires.plugins.borrow())),
-        "/api/v1/services" => ("/api/v1/services", api::services(&snapshot())),
+        "/api/v1/checks" => ("/api/v1/checks", cached("/api/v1/checks", &|| api::checks(&snapshot(), clock::now()))),
+        "/api/v1/plugins" => {
+            ("/api/v1/plugins", cached("/api/v1/plugins", &|| api::plugins(&state.wires.plugins.borrow())))
+        }
+        "/api/v1/services" => ("/api/v1/services", cached("/api/v1/services", &|| api::services(&snapshot()))),
         "/" => ("/", index(state)),
         _ => named(&snapshot(), path),
     }
@@ -124,12 +128,15 @@ fn ready(state: &State) -> Reply {
 fn metrics<B>(state: &State, request: &Request<B>) -> Reply {
     let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let format = exposition::Format::negotiate(accept);
-    let mut families = state.metrics.gather();
-    for source in &state.wires.sources {
-        families.extend(source.families());
-    }
-    let body = exposition::encode(&families, format);
-    Reply { status: StatusCode::OK, content_type: format.content_type(), body: body.into() }
+    // Counters move without a new snapshot: this form is only as old as the cache lets it be.
+    state.cache.get(format.content_type(), 0, || {
+        let mut families = state.metrics.gather();
+        for source in &state.wires.sources {
+            families.extend(source.families());
+        }
+        let body = exposition::encode(&families, format);
+        Reply { status: StatusCode::OK, content_type: format.content_type(), body: body.into() }
+    })
 }
 
 fn index(state: &State) -> Reply {

@@ -80,6 +80,8 @@ pub enum LoadError {
     Link(String),
     #[error("it does not fit the sandbox: {0}")]
     TooLarge(String),
+    #[error("the agent is too busy to look at it; it is tried again")]
+    Overloaded,
     #[error("its describe failed: {0}")]
     Describe(String),
 }

@@ -55,11 +55,11 @@ pub struct Verdict {
     pub fault: Option<FaultSeen>,
     /// Joined a service that was judged already; counts for nothing until it is first decided.
     pub joining: bool,
-    /// Numbers from the last run that had any.
-    #[serde(default)]
+    /// Numbers from the last run that had any. Not kept over a restart: the next run has new ones.
+    #[serde(skip)]
     pub measurements: Arc<[Measurement]>,
-    /// Phases of the last run, in seconds.
-    #[serde(default)]
+    /// Phases of the last run, in seconds. Not kept either.
+    #[serde(skip)]
     pub phases: Vec<(String, f64)>,
 }
 

@@ -1,6 +1,6 @@
 //! What the plugin directories hold now. Content decides what changed, never a time stamp.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +21,8 @@ const MAX_FILES: usize = 1_000;
 pub struct Inventory {
     pub files: BTreeMap<Name, Version>,
     pub refused: Vec<Refused>,
+    /// Directories that are there and cannot be read: what they hold is not known, so nothing is gone.
+    pub unreadable: Vec<String>,
 }
 
 /// A file that is not even looked at as a plugin.
@@ -53,13 +55,27 @@ pub fn digest_of(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reads all plugins. A directory that is not there holds none.
-pub fn read(dirs: &[PathBuf]) -> Inventory {
+/// Reads all plugins. A directory that is not there holds none. Of what is `known` already, by digest, the bytes are
+/// not kept. Blocking: seconds where there is much to read.
+pub fn read(dirs: &[PathBuf], known: &BTreeSet<String>) -> Inventory {
     let mut inventory = Inventory::default();
-    for path in dirs.iter().flat_map(|dir| wasm_files(dir)) {
+    let mut paths = Vec::new();
+    for dir in dirs {
+        match wasm_files(dir) {
+            Ok(found) => paths.extend(found),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => inventory.unreadable.push(format!("{}: {error}", dir.display())),
+        }
+    }
+    for path in paths {
         let name = name_of(&path);
         match version(&path, name.as_ref()) {
-            Ok((name, version)) => drop(inventory.files.entry(name).or_insert(version)),
+            Ok((name, mut version)) => {
+                if known.contains(&version.digest) {
+                    version.bytes = Arc::from([]);
+                }
+                inventory.files.entry(name).or_insert(version);
+            }
             Err(Some(reason)) => inventory.refused.push(Refused { path, name, reason }),
             Err(None) => {}
         }
@@ -67,15 +83,15 @@ pub fn read(dirs: &[PathBuf]) -> Inventory {
     inventory
 }
 
-fn wasm_files(dir: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+fn wasm_files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(dir)?;
     let is_plugin = |path: &PathBuf| {
         let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         !hidden && path.extension().is_some_and(|extension| extension == "wasm")
     };
     let mut paths: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(is_plugin).take(MAX_FILES).collect();
     paths.sort();
-    paths
+    Ok(paths)
 }
 
 fn name_of(path: &Path) -> Option<Name> {

@@ -48,7 +48,7 @@ impl ParamsSchema {
         let root = schema.as_object().ok_or(SchemaError::NotAnObject)?;
         let empty = Map::new();
         let defs = root.get("$defs").and_then(Value::as_object).unwrap_or(&empty);
-        Sizes { defs, known: BTreeMap::new() }.of(&schema, 0)?;
+        Sizes { defs, known: BTreeMap::new() }.of(&schema)?;
         let patterns = PatternOptions::regex().size_limit(MAX_PATTERN).dfa_size_limit(MAX_PATTERN);
         let options = jsonschema::options().with_draft(Draft::Draft202012).with_pattern_options(patterns);
         let validator = options.build(&schema).map_err(|error| SchemaError::Invalid(error.to_string()))?;
@@ -67,42 +67,58 @@ impl ParamsSchema {
     }
 }
 
-/// How large each part is once its references are followed.
+/// How large and how deep each part is once its references are followed.
 struct Sizes<'a> {
     defs: &'a Map<String, Value>,
     /// None while a definition is being measured.
-    known: BTreeMap<&'a str, Option<u64>>,
+    known: BTreeMap<&'a str, Option<Size>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    parts: u64,
+    depth: usize,
+}
+
+impl Size {
+    /// What contains both.
+    fn with(self, inner: Self) -> Result<Self, SchemaError> {
+        let size = Self { parts: self.parts.saturating_add(inner.parts), depth: self.depth.max(inner.depth + 1) };
+        match size {
+            Self { depth, .. } if depth > MAX_DEPTH => Err(SchemaError::TooDeep),
+            Self { parts, .. } if parts > MAX_EXPANDED => Err(SchemaError::Explodes),
+            size => Ok(size),
+        }
+    }
 }
 
 impl<'a> Sizes<'a> {
-    fn of(&mut self, value: &'a Value, depth: usize) -> Result<u64, SchemaError> {
-        if depth > MAX_DEPTH {
-            return Err(SchemaError::TooDeep);
-        }
-        let mut size = 1_u64;
+    /// JSON itself is nested no deeper than serde_json reads it.
+    fn of(&mut self, value: &'a Value) -> Result<Size, SchemaError> {
+        let mut size = Size { parts: 1, depth: 0 };
         match value {
             Value::Object(map) => {
                 for (key, value) in map {
-                    size = size.saturating_add(match (key.as_str(), value) {
-                        ("$ref", Value::String(reference)) => self.referred(reference, depth)?,
+                    size = size.with(match (key.as_str(), value) {
+                        ("$ref", Value::String(reference)) => self.referred(reference)?,
                         ("$dynamicRef" | "$recursiveRef" | "$id" | "$anchor" | "$dynamicAnchor", value) => {
                             return Err(SchemaError::OutsideReference(format!("{key}: {value}")));
                         }
-                        (_, value) => self.of(value, depth + 1)?,
-                    });
+                        (_, value) => self.of(value)?,
+                    })?;
                 }
             }
             Value::Array(items) => {
                 for item in items {
-                    size = size.saturating_add(self.of(item, depth + 1)?);
+                    size = size.with(self.of(item)?)?;
                 }
             }
             _ => {}
         }
-        if size > MAX_EXPANDED { Err(SchemaError::Explodes) } else { Ok(size) }
+        Ok(size)
     }
 
-    fn referred(&mut self, reference: &str, depth: usize) -> Result<u64, SchemaError> {
+    fn referred(&mut self, reference: &str) -> Result<Size, SchemaError> {
         let outside = || SchemaError::OutsideReference(reference.to_owned());
         let name = reference.strip_prefix("#/$defs/").ok_or_else(outside)?;
         let (name, value) = self.defs.get_key_value(name).ok_or_else(outside)?;
@@ -111,8 +127,12 @@ impl<'a> Sizes<'a> {
             Some(None) => return Err(SchemaError::Recursive(reference.to_owned())),
             None => {}
         }
+        // A chain of references is followed no further than it may be deep.
+        if self.known.values().filter(|known| known.is_none()).count() > MAX_DEPTH {
+            return Err(SchemaError::TooDeep);
+        }
         self.known.insert(name, None);
-        let size = self.of(value, depth + 1)?;
+        let size = self.of(value)?;
         self.known.insert(name, Some(size));
         Ok(size)
     }

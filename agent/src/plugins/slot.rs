@@ -76,6 +76,11 @@ impl Slot {
         self.error.as_deref()
     }
 
+    /// The digest that was tried last.
+    pub fn tried(&self) -> &str {
+        &self.tried
+    }
+
     pub fn has_tried(&self, version: &Version) -> bool {
         self.tried == version.digest
     }

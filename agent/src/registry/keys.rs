@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use etcd_client::{Client, Compare, CompareOp, PutOptions, Txn, TxnOp, TxnOpResponse};
+use futures::{StreamExt as _, stream};
 
 use super::metrics::RegistryMetrics;
 use super::plan::{Seen, Step};
@@ -11,6 +12,8 @@ use super::session::{Lost, within};
 
 /// etcd's default limit is 128 operations in one transaction.
 const BATCH: usize = 100;
+/// Puts under way at once.
+const AT_ONCE: usize = 16;
 
 /// What etcd has at these keys.
 pub async fn read(
@@ -46,16 +49,13 @@ pub async fn apply(
     limit: Duration,
     metrics: &RegistryMetrics,
 ) -> Result<BTreeSet<String>, Lost> {
+    let puts: Vec<_> = steps.iter().filter_map(|step| put(client.clone(), step, lease, limit)).collect();
+    let done: Vec<Result<(String, bool), Lost>> = stream::iter(puts).buffer_unordered(AT_ONCE).collect().await;
     let mut failed = BTreeSet::new();
-    for step in steps {
-        let Step::Put { key, value, seen } = step else { continue };
-        let options = PutOptions::new().with_lease(lease);
-        let put = TxnOp::put(key.as_bytes(), value.as_bytes(), Some(options));
-        let txn = Txn::new().when([unchanged(key, *seen)]).and_then([put]);
-        if within("put", limit, client.txn(txn)).await?.succeeded() {
-            metrics.wrote("put", 1);
-        } else {
-            failed.insert(key.clone());
+    for result in done {
+        match result? {
+            (_, true) => metrics.wrote("put", 1),
+            (key, false) => drop(failed.insert(key)),
         }
     }
     let deletes: Vec<(&String, i64)> = steps.iter().filter_map(delete_of).collect();
@@ -71,6 +71,21 @@ pub async fn apply(
         }
     }
     Ok(failed)
+}
+
+/// One guarded put; whether it was done.
+fn put(
+    mut client: Client,
+    step: &Step,
+    lease: i64,
+    limit: Duration,
+) -> Option<impl Future<Output = Result<(String, bool), Lost>> + use<>> {
+    let Step::Put { key, value, seen } = step.clone() else { return None };
+    Some(async move {
+        let put = TxnOp::put(key.as_bytes(), value.as_bytes(), Some(PutOptions::new().with_lease(lease)));
+        let txn = Txn::new().when([unchanged(&key, seen)]).and_then([put]);
+        Ok((key, within("put", limit, client.txn(txn)).await?.succeeded()))
+    })
 }
 
 fn delete_of(step: &Step) -> Option<(&String, i64)> {

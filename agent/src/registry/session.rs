@@ -6,18 +6,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use etcd_client::{Client, ConnectOptions, LeaseKeepAliveStream, LeaseKeeper, LeaseTimeToLiveOptions};
+use etcd_client::{Client, ConnectOptions, LeaseTimeToLiveOptions};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::model::snapshot::HealthSnapshot;
 use crate::model::time::Moment;
-use crate::supervise::{Beat, Beats, DEAD};
+use crate::supervise::{Beat, Beats};
 
 use super::address::AddressError;
 use super::desired::{Desired, Who, agent_key, desired, instance_key};
-use super::identity::{Identity, Lease};
+use super::identity::Identity;
 use super::keys;
+use super::lease::Lease;
 use super::metrics::RegistryMetrics;
 use super::plan::{Step, plan};
 use super::{Config, Mode};
@@ -85,22 +86,8 @@ pub struct Inputs<'a> {
 }
 
 pub struct Session<'a> {
-    config: &'a Config,
-    identity: &'a mut Identity,
-    metrics: &'a RegistryMetrics,
-    address: IpAddr,
-    client: Client,
-    lease: i64,
-    continued: bool,
-    granted: Duration,
-    /// A lease with another TTL, given up once the keys have moved.
-    old_lease: Option<i64>,
-    keeper: LeaseKeeper,
-    renewals: LeaseKeepAliveStream,
-    /// A keepalive that was sent and not answered.
-    asked_at: Option<Instant>,
-    last: Option<Desired>,
-    conflicts: BTreeSet<String>,
+    lease: Lease,
+    keys: Keys<'a>,
 }
 
 impl<'a> Session<'a> {
@@ -117,58 +104,29 @@ impl<'a> Session<'a> {
             .with_require_leader(true);
         let connecting = Client::connect(&config.endpoints, Some(options));
         let mut client = within("connect", config.connect_timeout, connecting).await?;
-        let asked_ttl = i64::try_from(config.ttl.as_secs()).unwrap_or(i64::MAX);
-        let stored = identity.lease();
-        let same = stored.filter(|lease| lease.asked_ttl == asked_ttl);
-        let old_lease = stored.filter(|lease| lease.asked_ttl != asked_ttl).map(|lease| lease.id);
-        let continued = match same {
-            Some(lease) => continue_lease(&mut client, lease.id, config).await?,
-            None => None,
-        };
-        let was_continued = continued.is_some();
-        if same.is_some() && !was_continued {
-            metrics.lease_lost();
-            tracing::warn!("the lease of before is gone, getting another");
-        }
-        let (keeper, renewals) = match continued {
-            Some(kept) => kept,
-            None => grant(&mut client, asked_ttl, identity, config).await?,
-        };
-        let lease = keeper.id();
-        let left = within("look at lease", config.request_timeout, client.lease_time_to_live(lease, None)).await?;
-        metrics.granted(left.granted_ttl());
-        metrics.renewed();
-        let granted = Duration::from_secs(u64::try_from(left.granted_ttl()).unwrap_or(0).max(1));
-        Ok(Self {
+        let (lease, old_lease) = Lease::hold(&mut client, identity, config, metrics).await?;
+        let keys = Keys {
             config,
             identity,
             metrics,
             address,
             client,
-            lease,
-            continued: was_continued,
-            granted,
+            lease: lease.id(),
             old_lease,
-            keeper,
-            renewals,
-            asked_at: None,
             last: None,
             conflicts: BTreeSet::new(),
-        })
+        };
+        Ok(Self { lease, keys })
     }
 
-    pub fn lease(&self) -> i64 {
-        self.lease
-    }
-
-    /// Is the lease a new one?
-    pub fn origin(&self) -> &'static str {
-        if self.continued { "continued" } else { "new" }
+    /// The lease and where it is from, for a log line.
+    pub fn lease(&self) -> String {
+        format!("{:x} ({})", self.lease.id(), self.lease.origin())
     }
 
     /// Goes on until the session is lost, or left as wanted.
-    pub async fn hold(mut self, inputs: Inputs<'_>, beat: &mut Beat) -> Result<(), Lost> {
-        let mut renew_at = self.next_renewal();
+    pub async fn hold(self, inputs: Inputs<'_>, beat: &mut Beat) -> Result<(), Lost> {
+        let Self { mut lease, mut keys } = self;
         let mut compare_at = Instant::now();
         loop {
             let mode = *inputs.wanted.borrow_and_update();
@@ -178,68 +136,63 @@ impl<'a> Session<'a> {
                 if whole {
                     compare_at = Instant::now() + COMPARE.mul_f64(0.75 + rand::random::<f64>() / 2.0);
                 }
-                let settled = self.bring_about(&snapshot, mode, whole).await?;
+                let bringing = keys.bring_about(&snapshot, mode, whole);
+                let settled = keeping(&mut lease, &inputs, beat, bringing).await?;
                 if !settled {
                     compare_at = compare_at.min(Instant::now() + RETRY);
-                } else if !self.conflicts.is_empty() {
-                    compare_at = compare_at.min(Instant::now() + self.granted);
+                } else if !keys.conflicts.is_empty() {
+                    compare_at = compare_at.min(Instant::now() + lease.granted());
                 }
             }
             if matches!(mode, Mode::Leave | Mode::HandOver) {
-                self.end(mode).await?;
+                keys.end(mode, &mut lease).await?;
                 inputs.done.send_replace(mode);
                 return Ok(());
             }
             inputs.done.send_if_modified(|done| std::mem::replace(done, mode) != mode);
-            let answer_due = self.asked_at.map(|asked| asked + self.config.request_timeout);
             tokio::select! {
                 () = beat.next() => {}
                 Ok(()) = inputs.snapshot.changed() => {}
                 Ok(()) = inputs.wanted.changed() => {}
                 () = sleep_until(compare_at), if may_write(&snapshot, mode) => {}
-                () = sleep_until(renew_at) => {
-                    renew_at = self.next_renewal();
-                    self.ask_renewal(inputs.beats).await?;
-                }
-                renewal = self.renewals.message() => self.note_renewal(renewal)?,
-                () = sleep_until(answer_due.unwrap_or(renew_at)), if answer_due.is_some() => {
-                    return Err(Lost::Slow { doing: "keepalive", within: self.config.request_timeout });
-                }
+                lost = lease.keep(inputs.beats) => return Err(lost),
             }
         }
     }
+}
 
-    /// A third of what was granted, with jitter, so that agents do not renew in step.
-    fn next_renewal(&self) -> Instant {
-        Instant::now() + self.granted.mul_f64((0.9 + rand::random::<f64>() / 10.0) / 3.0)
-    }
-
-    async fn ask_renewal(&mut self, beats: &Beats) -> Result<(), Lost> {
-        // An agent that does not judge any more must not keep its instances in traffic.
-        if beats.age("health").is_some_and(|age| age > DEAD) {
-            tracing::error!("the lease is not renewed: health has not beaten for {} s", DEAD.as_secs());
-            return Ok(());
+/// Does something while the lease is kept and the loop beats.
+async fn keeping<T>(
+    lease: &mut Lease,
+    inputs: &Inputs<'_>,
+    beat: &mut Beat,
+    work: impl Future<Output = Result<T, Lost>>,
+) -> Result<T, Lost> {
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            lost = lease.keep(inputs.beats) => return Err(lost),
+            () = beat.next() => {}
         }
-        within("keepalive", self.config.request_timeout, self.keeper.keep_alive()).await?;
-        self.asked_at.get_or_insert_with(Instant::now);
-        Ok(())
     }
+}
 
-    fn note_renewal(
-        &mut self,
-        renewal: Result<Option<etcd_client::LeaseKeepAliveResponse>, etcd_client::Error>,
-    ) -> Result<(), Lost> {
-        let renewal = renewal.map_err(|source| Lost::Etcd { doing: "keepalive", source })?;
-        let renewal = renewal.ok_or(Lost::StreamClosed)?;
-        if renewal.ttl() <= 0 {
-            self.identity.set_lease(None);
-            return Err(Lost::Lease);
-        }
-        self.asked_at = None;
-        self.metrics.renewed();
-        Ok(())
-    }
+/// Our keys, as far as this session knows them.
+struct Keys<'a> {
+    config: &'a Config,
+    identity: &'a mut Identity,
+    metrics: &'a RegistryMetrics,
+    address: IpAddr,
+    client: Client,
+    lease: i64,
+    /// A lease with another TTL, given up once the keys have moved.
+    old_lease: Option<i64>,
+    last: Option<Desired>,
+    conflicts: BTreeSet<String>,
+}
 
+impl Keys<'_> {
     /// Makes etcd have what should be there: the keys whose desire changed, or all of them. False if something changed
     /// under us and is to be looked at again.
     async fn bring_about(&mut self, snapshot: &HealthSnapshot, mode: Mode, whole: bool) -> Result<bool, Lost> {
@@ -259,7 +212,10 @@ impl<'a> Session<'a> {
         self.note_conflicts(&steps, &keys);
         let failed =
             keys::apply(&mut self.client, &steps, self.lease, self.config.request_timeout, self.metrics).await?;
-        if whole && let Some(old) = self.old_lease.take() {
+        if whole
+            && failed.is_empty()
+            && let Some(old) = self.old_lease.take()
+        {
             let revoked = within("revoke the old lease", self.config.request_timeout, self.client.lease_revoke(old));
             // It may be gone already, and goes by itself.
             let _ = revoked.await;
@@ -274,7 +230,6 @@ impl<'a> Session<'a> {
         let asked = self.client.lease_time_to_live(self.lease, options);
         let found = within("list the lease's keys", self.config.request_timeout, asked).await?;
         if found.ttl() <= 0 {
-            self.identity.set_lease(None);
             return Err(Lost::Lease);
         }
         Ok(found.keys().iter().filter_map(|key| String::from_utf8(key.clone()).ok()).collect())
@@ -322,17 +277,15 @@ impl<'a> Session<'a> {
     }
 
     /// Leaves: the lease goes, and the agent's own key with it. Or hands over: everything stays, for a whole TTL.
-    async fn end(&mut self, mode: Mode) -> Result<(), Lost> {
+    async fn end(&mut self, mode: Mode, lease: &mut Lease) -> Result<(), Lost> {
         let limit = self.config.request_timeout;
         if mode == Mode::Leave {
             within("revoke the lease", limit, self.client.lease_revoke(self.lease)).await?;
             self.identity.set_lease(None);
             tracing::info!("lease revoked, {} is gone", agent_key(self.config));
         } else {
-            within("last keepalive", limit, self.keeper.keep_alive()).await?;
-            let renewal = within("last keepalive", limit, self.renewals.message()).await;
-            self.note_renewal(Ok(renewal?))?;
-            tracing::info!("handed over: the keys stay for {} s", self.granted.as_secs());
+            lease.renew_once().await?;
+            tracing::info!("handed over: the keys stay for {} s", lease.granted().as_secs());
         }
         Ok(())
     }
@@ -353,24 +306,4 @@ fn changed_keys(last: Option<&Desired>, next: &Desired) -> BTreeSet<String> {
     let Some(last) = last else { return next.keys().cloned().collect() };
     let all = last.keys().chain(next.keys());
     all.filter(|key| last.get(*key) != next.get(*key)).cloned().collect()
-}
-
-type Kept = (LeaseKeeper, LeaseKeepAliveStream);
-
-/// A first keepalive for the lease we have; none if etcd does not know it.
-async fn continue_lease(client: &mut Client, lease: i64, config: &Config) -> Result<Option<Kept>, Lost> {
-    match within("continue lease", config.request_timeout, client.lease_keep_alive(lease)).await {
-        Ok(kept) => Ok(Some(kept)),
-        // The client's words for a TTL of zero.
-        Err(Lost::Etcd { source: etcd_client::Error::LeaseKeepAliveError(text), .. }) if text == "lease not found" => {
-            Ok(None)
-        }
-        Err(lost) => Err(lost),
-    }
-}
-
-async fn grant(client: &mut Client, ttl: i64, identity: &mut Identity, config: &Config) -> Result<Kept, Lost> {
-    let granted = within("grant a lease", config.request_timeout, client.lease_grant(ttl, None)).await?;
-    identity.set_lease(Some(Lease { id: granted.id(), asked_ttl: ttl }));
-    within("keepalive", config.request_timeout, client.lease_keep_alive(granted.id())).await
 }

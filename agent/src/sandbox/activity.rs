@@ -31,6 +31,11 @@ impl Activity {
         self.step.store(step as u8, Ordering::Relaxed);
     }
 
+    /// Is a name being looked up?
+    pub fn is_resolving(&self) -> bool {
+        self.step.load(Ordering::Relaxed) == Step::Resolve as u8
+    }
+
     /// `connect db.internal:5432`, where a connection is or was worked with.
     pub fn describe(&self) -> Option<String> {
         let word = match self.step.load(Ordering::Relaxed) {

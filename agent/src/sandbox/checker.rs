@@ -37,11 +37,9 @@ pub async fn describe(
     let mut store = shared.store(None, deadline, &pace);
     let ended = drive(v0_1::describe(&plugin, &mut store), deadline, &pace).await;
     let scene = Scene { guest: store.data(), pace: &pace, timeout: DESCRIBE, deadline, shared: &shared };
-    let description = scene.name(ended).map_err(|ending| {
-        LoadError::Describe(match ending {
-            Ending::Faulted(fault) => fault.to_string(),
-            _ => "the agent is overloaded; it is tried again with the next change".into(),
-        })
+    let description = scene.name(ended).map_err(|ending| match ending {
+        Ending::Faulted(fault) => LoadError::Describe(fault.to_string()),
+        _ => LoadError::Overloaded,
     })?;
     Ok(Arc::new(Loaded { shared, plugin, name, digest, description }))
 }

@@ -18,6 +18,8 @@ use super::activity::{Activity, Step};
 
 /// Open sockets of one run: each is a file descriptor of the agent.
 const MAX_SOCKETS: usize = 32;
+/// Refused destinations that are remembered: a guest may ask as often as it likes.
+const MAX_DENIED: usize = 16;
 /// Addresses tried for one name.
 const MAX_ADDRESSES: usize = 8;
 
@@ -47,8 +49,9 @@ pub struct Egress {
     open: Arc<AtomicUsize>,
     pub activity: Arc<Activity>,
     pins: Vec<(String, Vec<IpAddr>)>,
-    /// Destinations refused for want of a grant.
+    /// Destinations refused for want of a grant: the first of them, and how many in all.
     pub denied: Vec<String>,
+    pub denials: u64,
     /// A name could not be looked up because no resolver answered.
     pub resolver_failed: bool,
     pub phases: Vec<(&'static str, Duration)>,
@@ -83,6 +86,7 @@ impl Egress {
             activity: Arc::default(),
             pins: Vec::new(),
             denied: Vec::new(),
+            denials: 0,
             resolver_failed: false,
             phases: Vec::new(),
         }
@@ -126,7 +130,10 @@ impl Egress {
     }
 
     fn deny(&mut self, destination: String) -> ConnectError {
-        self.denied.push(destination);
+        self.denials += 1;
+        if self.denied.len() < MAX_DENIED {
+            self.denied.push(destination);
+        }
         ConnectError::Denied
     }
 

@@ -4,6 +4,7 @@
 //! their number, they get about half of one worker (and all but one of several), so that an ordinary run waits behind at
 //! most one of them per step. A check whose last run was a hog waits for a turn before it begins.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -199,56 +200,67 @@ impl<F: Future> Future for Metered<'_, F> {
 #[derive(Debug)]
 pub struct Lateness {
     base: Instant,
-    last: AtomicU64,
-    /// The worst of this window and of the one before, in milliseconds.
-    worst: AtomicU64,
-    before: AtomicU64,
+    /// When the last pulse was, and how late each of the last ones, in milliseconds: `(when, how late)`.
+    seen: Mutex<VecDeque<(u64, u64)>>,
 }
 
 const PULSE: Duration = Duration::from_millis(50);
-/// Pulses in a window: two windows cover the longest usual timeout.
-const WINDOW: u32 = 40;
+/// Pulses that are remembered: six seconds of them.
+const REMEMBERED: usize = 120;
+/// One step of a hog is how it should be.
+const USUAL: Duration = TICK.saturating_mul(3);
 
 impl Lateness {
     pub fn new() -> Self {
-        Self { base: Instant::now(), last: AtomicU64::new(0), worst: AtomicU64::new(0), before: AtomicU64::new(0) }
+        Self { base: Instant::now(), seen: Mutex::new(VecDeque::from([(0, 0)])) }
     }
 
-    fn now(&self) -> u64 {
-        u64::try_from(self.base.elapsed().as_millis()).unwrap_or(u64::MAX)
+    /// Was the runtime so late, while a run went on, that its deadline says nothing of the target: by more than a
+    /// quarter of the timeout?
+    pub fn spoils(&self, begun: Instant, timeout: Duration) -> bool {
+        self.since(begun) > (timeout / 4).max(USUAL)
     }
 
-    fn since_pulse(&self) -> u64 {
-        let pulse = u64::try_from(PULSE.as_millis()).unwrap_or(u64::MAX);
-        self.now().saturating_sub(self.last.load(Ordering::Relaxed)).saturating_sub(pulse)
+    /// The worst since a moment, the delay that is going on included.
+    fn since(&self, begun: Instant) -> Duration {
+        let begun = millis(begun.saturating_duration_since(self.base));
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let past = seen.iter().rev().take_while(|(when, _)| *when >= begun).map(|(_, late)| *late).max();
+        let now = seen.back().map_or(0, |(when, _)| self.late_since(*when));
+        Duration::from_millis(past.unwrap_or(0).max(now))
     }
 
-    /// The worst of late, the delay that is going on included.
+    /// The worst of the last seconds.
     pub fn worst(&self) -> Duration {
-        let seen = self.worst.load(Ordering::Relaxed).max(self.before.load(Ordering::Relaxed));
-        Duration::from_millis(seen.max(self.since_pulse()))
+        self.since(self.base)
     }
 
-    fn pulse(&self, new_window: bool) {
-        let late = self.since_pulse();
-        if new_window {
-            self.before.store(self.worst.swap(0, Ordering::Relaxed), Ordering::Relaxed);
-        }
-        self.worst.fetch_max(late, Ordering::Relaxed);
-        self.last.store(self.now(), Ordering::Relaxed);
+    fn late_since(&self, last: u64) -> u64 {
+        millis(self.base.elapsed()).saturating_sub(last).saturating_sub(millis(PULSE))
     }
+
+    fn pulse(&self) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let late = seen.back().map_or(0, |(when, _)| self.late_since(*when));
+        seen.push_back((millis(self.base.elapsed()), late));
+        if seen.len() > REMEMBERED {
+            seen.pop_front();
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The pulse, on the guest runtime.
 pub async fn pulse(shared: Arc<Shared>, beat: Beat, mut stop: Stop) {
-    let mut count = 0_u32;
     loop {
         tokio::select! {
             () = stop.wait() => return,
             () = tokio::time::sleep(PULSE) => {}
         }
-        count = count.wrapping_add(1);
-        shared.lateness.pulse(count.is_multiple_of(WINDOW));
+        shared.lateness.pulse();
         shared.publish();
         beat.touch();
     }

@@ -69,9 +69,13 @@ impl Scene<'_> {
             return fault(FaultKind::Cpu, format!("still computing after {shown} ({cpu} ms of CPU)"));
         }
         // The runtime was late, so nobody knows whether the target was.
-        let quarter = self.timeout / 4;
-        if self.deadline.elapsed() > quarter || self.shared.lateness.worst() > quarter {
+        let late = self.deadline.elapsed() > self.timeout / 4;
+        let begun = self.deadline.checked_sub(self.timeout).unwrap_or(self.deadline);
+        if late || self.shared.lateness.spoils(begun, self.timeout) {
             return Ending::NotRun(Skipped::Overloaded);
+        }
+        if self.guest.egress.activity.is_resolving() {
+            return fault(FaultKind::Resolver, format!("no resolver answered within {shown}"));
         }
         match self.guest.egress.activity.describe() {
             Some(step) if self.guest.egress.connections() > 0 => {
@@ -146,6 +150,6 @@ pub fn report(ending: Ending, begun: Instant, pace: &Arc<Pace>, store: &Store<Gu
         cpu: pace.cpu(),
         memory_peak: guest.limits.peak(),
         phases: guest.egress.phases.clone(),
-        denied: u64::try_from(guest.egress.denied.len()).unwrap_or(u64::MAX),
+        denied: guest.egress.denials,
     }
 }

@@ -238,7 +238,8 @@ fn measurements(said: Vec<types::Measurement>) -> Vec<Measurement> {
 
 fn measurement(said: types::Measurement) -> Option<Measurement> {
     let unit_fits = said.unit.is_empty() || is_metric_name(&said.unit);
-    if !is_metric_name(&said.name) || !unit_fits || said.labels.len() > LABELS {
+    // Not a number says nothing, and JSON cannot say it.
+    if !is_metric_name(&said.name) || !unit_fits || said.labels.len() > LABELS || !said.value.is_finite() {
         return None;
     }
     let mut labels = said.labels;
