@@ -142,7 +142,7 @@ impl Plugins {
         let before = self.definitions.clone();
         // Reading can take long, and a dead file system for ever: it must keep nobody from being served.
         let (source, dirs) = (self.wires.definitions.clone(), self.config.plugin_dirs.clone());
-        let known = self.slots.values().map(|slot| slot.tried().to_owned()).collect();
+        let known = self.slots.iter().map(|(name, slot)| (name.clone(), slot.tried().to_owned())).collect();
         let reading = move || ((!first).then(|| source.load()).flatten(), inventory::read(&dirs, &known));
         let Ok((definitions, inventory)) = beating(beat, self.supervisor.blocking(reading)).await else { return };
         if let Some(definitions) = definitions {

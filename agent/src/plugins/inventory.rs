@@ -1,6 +1,6 @@
 //! What the plugin directories hold now. Content decides what changed, never a time stamp.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -55,9 +55,9 @@ pub fn digest_of(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reads all plugins. A directory that is not there holds none. Of what is `known` already, by digest, the bytes are
-/// not kept. Blocking: seconds where there is much to read.
-pub fn read(dirs: &[PathBuf], known: &BTreeSet<String>) -> Inventory {
+/// Reads all plugins. A directory that is not there holds none. Of what is `known` already, the digest that each
+/// name has, the bytes are not kept. Blocking: seconds where there is much to read.
+pub fn read(dirs: &[PathBuf], known: &BTreeMap<Name, String>) -> Inventory {
     let mut inventory = Inventory::default();
     let mut paths = Vec::new();
     for dir in dirs {
@@ -71,7 +71,7 @@ pub fn read(dirs: &[PathBuf], known: &BTreeSet<String>) -> Inventory {
         let name = name_of(&path);
         match version(&path, name.as_ref()) {
             Ok((name, mut version)) => {
-                if known.contains(&version.digest) {
+                if known.get(&name) == Some(&version.digest) {
                     version.bytes = Arc::from([]);
                 }
                 inventory.files.entry(name).or_insert(version);
