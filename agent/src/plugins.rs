@@ -236,12 +236,12 @@ impl Plugins {
     }
 
     fn publish(&self) {
-        let checks = bind::bind_all(&self.definitions, &self.slots);
-        let set = CheckSet { definitions: self.definitions.clone(), checks, loaded: true };
-        self.wires.checks.send_replace(Arc::new(set));
         let infos = self.infos();
         self.metrics.publish(&infos);
         self.wires.infos.send_replace(infos.into());
+        let checks = bind::bind_all(&self.definitions, &self.slots);
+        let set = CheckSet { definitions: self.definitions.clone(), checks, loaded: true };
+        self.wires.checks.send_replace(Arc::new(set));
     }
 
     fn infos(&self) -> Vec<PluginInfo> {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -11,8 +11,10 @@ use super::child::Server;
 use super::http::{Answer, request};
 use super::metrics::Metrics;
 use super::site::Site;
-use super::wait::{eventually, that};
+use super::wait::{eventually, pause, that};
 
+/// DESIGN 6: a body is rendered at most once in 100 ms.
+const RENDERED: Duration = Duration::from_millis(110);
 const START: Duration = Duration::from_secs(20);
 /// For a change of status or of a plugin, on a machine that others use too.
 const SOON: Duration = Duration::from_secs(15);
@@ -115,7 +117,12 @@ impl Agent {
         self.get(&format!("/health/checks/{name}")).json()
     }
 
+    /// `/metrics`, no older than this call: a body may have been rendered 100 ms ago.
     pub fn metrics(&self) -> Metrics {
+        let asked = Instant::now();
+        while asked.elapsed() < RENDERED {
+            pause();
+        }
         Metrics::parse(&self.get("/metrics").body).unwrap_or_else(|error| panic!("/metrics cannot be parsed: {error}"))
     }
 

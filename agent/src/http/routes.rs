@@ -71,9 +71,7 @@ fn route<B>(state: &State, request: &Request<B>, path: &str) -> (&'static str, R
         "/health/ready" => ("/health/ready", ready(state)),
         "/metrics" => ("/metrics", metrics(state, request)),
         "/api/v1/checks" => ("/api/v1/checks", cached("/api/v1/checks", &|| api::checks(&snapshot(), clock::now()))),
-        "/api/v1/plugins" => {
-            ("/api/v1/plugins", cached("/api/v1/plugins", &|| api::plugins(&state.wires.plugins.borrow())))
-        }
+        "/api/v1/plugins" => ("/api/v1/plugins", plugins(state)),
         "/api/v1/services" => ("/api/v1/services", cached("/api/v1/services", &|| api::services(&snapshot()))),
         "/" => ("/", index(state)),
         _ => named(&snapshot(), path),
@@ -123,6 +121,12 @@ fn ready(state: &State) -> Reply {
         return Reply::json(StatusCode::OK, &json!({"status": "UP"}));
     };
     Reply::json(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "DOWN", "reason": reason}))
+}
+
+fn plugins(state: &State) -> Reply {
+    let infos = state.wires.plugins.borrow().clone();
+    let version = Arc::as_ptr(&infos).cast::<u8>().addr();
+    state.cache.get("/api/v1/plugins", version, || api::plugins(&infos))
 }
 
 fn metrics<B>(state: &State, request: &Request<B>) -> Reply {
