@@ -144,7 +144,7 @@ impl Plugins {
         let (source, dirs) = (self.wires.definitions.clone(), self.config.plugin_dirs.clone());
         let known = self.slots.iter().map(|(name, slot)| (name.clone(), slot.tried().to_owned())).collect();
         let reading = move || ((!first).then(|| source.load()).flatten(), inventory::read(&dirs, &known));
-        let Ok((definitions, inventory)) = beating(beat, self.supervisor.blocking(reading)).await else { return };
+        let Ok((definitions, inventory)) = beat.during(self.supervisor.blocking(reading)).await else { return };
         if let Some(definitions) = definitions {
             self.definitions = definitions;
         }
@@ -212,7 +212,7 @@ impl Plugins {
         }
         let digest = version.digest.clone();
         let loading = self.wires.compiler.load(name.clone(), digest, version.bytes.clone());
-        let loaded = beating(beat, loading).await;
+        let loaded = beat.during(loading).await;
         if matches!(loaded, Err(LoadError::Overloaded)) {
             tracing::warn!(plugin = %name, "plugin {name} is looked at later: the agent is too busy");
             self.again = true;
@@ -262,17 +262,6 @@ impl Plugins {
         let is_file = |name: &Name| self.slots.get(name).is_some_and(Slot::is_file);
         let others = self.refused.iter().filter(|refused| !refused.name.as_ref().is_some_and(is_file));
         loaded.chain(unused).chain(others.filter_map(Refused::info)).collect()
-    }
-}
-
-/// Goes on beating while something else is waited for.
-async fn beating<T>(beat: &mut Beat, work: impl Future<Output = T>) -> T {
-    tokio::pin!(work);
-    loop {
-        tokio::select! {
-            done = &mut work => return done,
-            () = beat.next() => {}
-        }
     }
 }
 

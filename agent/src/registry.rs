@@ -141,7 +141,7 @@ impl Registry {
             let pause = self.note_lost(&lost, &mut backoff);
             tokio::select! {
                 () = stop.wait() => return,
-                () = pause_beating(&mut beat, pause) => {}
+                () = beat.during(tokio::time::sleep(pause)) => {}
                 // Whoever wants the agent to end does not want to wait.
                 Ok(()) = self.wanted.changed() => {}
             }
@@ -152,9 +152,9 @@ impl Registry {
     async fn hold_session(&mut self, beat: &mut Beat, backoff: &mut Duration) -> Result<(), Lost> {
         let (advertise, endpoints) = (self.config.advertise.clone(), self.config.endpoints.clone());
         let address = self.supervisor.blocking(move || address::advertised(&advertise, &endpoints));
-        let address = beating(beat, address).await.map_err(|_| Lost::StreamClosed)??;
+        let address = beat.during(address).await.map_err(|_| Lost::StreamClosed)??;
         let open = Session::open(&self.config, &mut self.identity, address, &self.metrics);
-        let session = beating(beat, open).await?;
+        let session = beat.during(open).await?;
         self.metrics.up(true);
         *backoff = FIRST_BACKOFF;
         match self.away.take() {
@@ -202,20 +202,5 @@ impl Registry {
             tracing::debug!("etcd still cannot be used: {lost}; retry in {}", brief(pause));
         }
         pause
-    }
-}
-
-async fn pause_beating(beat: &mut Beat, pause: Duration) {
-    beating(beat, tokio::time::sleep(pause)).await;
-}
-
-/// Goes on beating while something else is waited for.
-async fn beating<T>(beat: &mut Beat, work: impl Future<Output = T>) -> T {
-    tokio::pin!(work);
-    loop {
-        tokio::select! {
-            done = &mut work => return done,
-            () = beat.next() => {}
-        }
     }
 }

@@ -204,6 +204,17 @@ impl Beat {
         self.touch();
     }
 
+    /// Goes on beating while something else is waited for.
+    pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = self.next() => {}
+            }
+        }
+    }
+
     pub fn touch(&self) {
         self.last.store(millis(self.base.elapsed()), Ordering::Relaxed);
     }
