@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 fn main() -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the agent lies in the workspace")?;
+    // At run time: a target folder that two clones share may hold a script that the other one built.
+    let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").context("cargo sets CARGO_MANIFEST_DIR")?);
+    let root = manifest.parent().context("the agent lies in the workspace")?;
     let out = PathBuf::from(env::var_os("OUT_DIR").context("cargo sets OUT_DIR")?);
     println!("cargo::rerun-if-env-changed=VITALD_PLUGINS_DIR");
     let names = plugin_names(&root.join("plugins"))?;

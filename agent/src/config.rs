@@ -8,6 +8,7 @@
 pub mod demo;
 mod entries;
 mod last_good;
+mod powers;
 mod raw;
 mod secrets;
 mod source;
@@ -239,7 +240,7 @@ fn assemble(sources: &Sources, secret_dirs: Vec<PathBuf>, context: &Context<'_>)
     let defaults = Defaults::new(raw.defaults.as_ref(), context);
     // Mistakes in the entries are to be found even if the agent has no id.
     let id = agent.as_ref().map(|agent| agent.id.clone()).or_else(|| "agent".parse().ok())?;
-    let sandbox = validate::sandbox(raw.sandbox.as_ref(), &id, context);
+    let sandbox = validate::sandbox(raw.sandbox.as_ref(), raw.dns.as_ref(), &id, context);
     let mut entries = Entries::new(&id, &defaults, context);
     entries.add(&raw.entries);
     for file in &sources.drop_ins {

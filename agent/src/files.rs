@@ -39,6 +39,22 @@ impl FileError {
     }
 }
 
+/// Tells whether a file changed: also one that was renamed into place with an old time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    /// None where there is no such file.
+    pub fn of(path: &Path) -> Option<Self> {
+        let meta = fs::metadata(path).ok()?;
+        Some(Self { inode: meta.ino(), size: meta.len(), modified: (meta.mtime(), meta.mtime_nsec()) })
+    }
+}
+
 /// A file (or directory) whose content is trusted must belong to root or to us, and nobody else may write it. What
 /// lies on a read-only mount passes: there it is whoever mounted it that is trusted.
 pub fn check_owner(path: &Path) -> Result<(), FileError> {

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Layers, imports only downwards: `cli` > `app` > `config` > parts (`plugins`, `sandbox`, `schedule`, `health`,
-//! `host`, `registry`, `http`) > tools (`supervise`, `telemetry`, `clock`, `files`) > `model`. Parts never import each
+//! `host`, `registry`, `http`) > tools (`supervise`, `telemetry`, `clock`, `files`, `tls`) > `model`. Parts never import each
 //! other; they meet in `app`. `tests/layers.rs` holds this.
 
 pub mod app;
@@ -29,3 +29,4 @@ pub mod sandbox;
 pub mod schedule;
 pub mod supervise;
 pub mod telemetry;
+pub mod tls;

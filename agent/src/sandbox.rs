@@ -14,15 +14,20 @@ mod captured;
 mod checker;
 mod egress;
 mod engine;
-mod http_denied;
+mod eyeballs;
 mod limits;
 mod metrics;
 mod net;
 mod pace;
+mod resolver;
 mod run;
 mod store;
 mod v0_1;
+mod wasi_http;
+mod wasi_sockets;
+mod wire;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::model::check::BoxFuture;
@@ -53,6 +58,8 @@ pub struct Config {
     pub memory: u64,
     /// Threads of the guest runtime.
     pub workers: usize,
+    /// Asked in place of resolv.conf's; empty for those.
+    pub dns_servers: Vec<SocketAddr>,
 }
 
 /// Compiles plugins and runs their checks.

@@ -6,7 +6,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
@@ -23,6 +23,10 @@ pub const LATE: Duration = Duration::from_secs(15);
 pub const DEAD: Duration = Duration::from_secs(60);
 /// The exit code of an agent one of whose tasks died.
 pub const EXIT_DIED: u8 = 70;
+
+/// What a test program does to the guest runtime: see `examples/wedged.rs`. The agent itself sets none.
+#[doc(hidden)]
+pub static FAULT: OnceLock<fn(&Handle)> = OnceLock::new();
 
 /// A task that ended although nobody asked it to.
 #[derive(Debug, Clone)]
@@ -44,6 +48,9 @@ impl Supervisor {
     pub fn new(control: Handle, guest: Handle) -> (Self, mpsc::Receiver<Death>) {
         // One death is enough to end the agent; more than fit are of no interest.
         let (deaths, receiver) = mpsc::channel(16);
+        if let Some(fault) = FAULT.get() {
+            fault(&guest);
+        }
         let supervisor = Self { control, guest, deaths, beats: Beats::default() };
         (supervisor, receiver)
     }

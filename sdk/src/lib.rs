@@ -98,6 +98,7 @@ pub mod prelude;
 mod run;
 mod stream;
 mod target;
+mod tls;
 
 pub use crate::error::{Error, Result};
 pub use crate::net::{Cause, NetError, Phase};
@@ -105,6 +106,7 @@ pub use crate::outcome::{Outcome, Status, degraded, down, up};
 pub use crate::run::{Level, Measurement, Run, Unit};
 pub use crate::stream::{Stream, Timings, connect_to};
 pub use crate::target::{Endpoint, Target};
+pub use crate::tls::{TlsOptions, TlsPeer};
 pub use vitald_sdk_macros::{checker, params};
 
 /// What the macros' code names. No part of the interface: it changes with any release.

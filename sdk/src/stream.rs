@@ -15,6 +15,7 @@ use crate::bindings::wasi::io::streams::{InputStream, OutputStream, StreamError}
 use crate::contact;
 use crate::net::{Cause, NetError, Phase};
 use crate::target::Endpoint;
+use crate::tls::{TlsOptions, TlsPeer};
 
 /// The host copies what it reads into this sandbox; a longer read would only make a larger copy at once.
 const MAX_READ: usize = 64 * 1024;
@@ -98,12 +99,24 @@ impl Stream {
     /// of the connect, with the operator's roots. Bytes that a `BufReader` has read ahead are not part of it.
     ///
     /// # Errors
-    /// A [`NetError`] in the phase `tls`; always, on hosts that do not offer TLS yet.
+    /// A [`NetError`] in the phase `tls`.
     pub fn start_tls(&mut self) -> io::Result<()> {
+        self.start_tls_with(TlsOptions::default())
+    }
+
+    /// [`start_tls`](Self::start_tls), with another name, with application protocols, or to look at certificates.
+    ///
+    /// # Errors
+    /// A [`NetError`] in the phase `tls`.
+    pub fn start_tls_with(&mut self, options: TlsOptions) -> io::Result<()> {
         self.halves = OnceLock::new();
-        let options =
-            net::TlsOptions { server_name: None, alpn: Vec::new(), inspect_only: false, attributes: Vec::new() };
-        self.connection.start_tls(&options, None).map_err(|error| self.error(Phase::Tls, error.into()))
+        let started = self.connection.start_tls(&options.into_wire(), None);
+        started.map_err(|error| self.error(Phase::Tls, error.into()))
+    }
+
+    /// What the peer showed in the handshake; none before one.
+    pub fn tls(&self) -> Option<TlsPeer> {
+        self.connection.tls().map(TlsPeer::from_wire)
     }
 
     /// The halves are asked for only when something is read or written: a check that only connects pays nothing.

@@ -9,6 +9,7 @@ use std::io;
 
 use crate::net::{Cause, NetError, Phase};
 use crate::stream::{Stream, connect_to};
+use crate::tls::{self, TlsOptions};
 
 /// A host and a port. Prints as `HOST:PORT`, IPv6 addresses in brackets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,14 +124,34 @@ impl Target {
             .map(|(_, value)| percent_decode(value))
     }
 
-    /// Opens a TCP connection to the first endpoint. The others are for protocols that know what to do with them:
-    /// each [`Endpoint`] connects as well.
+    /// Opens a connection to the first endpoint: TCP, and TLS upon it where the scheme says so (`https`, `rediss`, `tls`,
+    /// `ldaps`, `imaps`, `smtps`, `amqps`, `mqtts` ...). The others are for protocols that know what to do with them:
+    /// each [`Endpoint`] connects as well, without TLS.
     ///
     /// # Errors
-    /// A [`NetError`] in the phase `connect`.
+    /// A [`NetError`] in the phase `connect` or `tls`.
     pub fn connect(&self) -> io::Result<Stream> {
+        self.connect_with(TlsOptions::default())
+    }
+
+    /// Whether the scheme says that the target speaks TLS from the first byte.
+    pub fn is_tls(&self) -> bool {
+        tls::is_tls_scheme(self.scheme())
+    }
+
+    /// [`connect`](Self::connect) with a say in the handshake, if there is one.
+    ///
+    /// # Errors
+    /// As `connect`.
+    pub fn connect_with(&self, options: TlsOptions) -> io::Result<Stream> {
         match self.endpoints.first() {
-            Some(endpoint) => endpoint.connect(),
+            Some(endpoint) => {
+                let mut stream = endpoint.connect()?;
+                if self.is_tls() {
+                    stream.start_tls_with(options)?;
+                }
+                Ok(stream)
+            }
             None => Err(NetError::new(Phase::Connect, "", Cause::NoTarget).into()),
         }
     }

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use crate::model::check::{CheckDef, Judges, OnFault, Policy, Severity};
 use crate::model::checkset::Definitions;
-use crate::model::grant::{Grant, Host};
+use crate::model::grant::Host;
 use crate::model::name::Name;
 use crate::model::secret::Masker;
 use crate::model::service::ServiceDef;
 use crate::model::target::Target;
 
+use super::powers;
 use super::raw::{OneOrMany, RawCheck, RawDefaults, RawEntries, RawService};
 use super::table::{Context, Field, Place};
 use super::units::Length;
@@ -22,8 +23,6 @@ use super::units::Length;
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
 const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 const MAX_THRESHOLD: u32 = 1_000;
-const MIN_MEMORY: u64 = 1 << 20;
-const MAX_MEMORY: u64 = 1 << 30;
 
 /// `[defaults]`, with our own where it says nothing.
 #[derive(Debug, Clone)]
@@ -211,11 +210,10 @@ impl<'a> Entries<'a> {
         let checker: Option<Name> = required(raw.checker.as_ref(), "checker", &raw.place, context);
         let target = raw.target.as_ref().and_then(|field| target(field, context));
         let policy = self.policy(raw);
-        let allow = raw.allow.as_ref().map(|field| grants(field, context)).unwrap_or_default();
+        let allow = raw.allow.as_ref().map(|field| powers::grants(field, context)).unwrap_or_default();
         let severities = [("critical", Severity::Critical), ("warning", Severity::Warning), ("info", Severity::Info)];
         let severity = word(raw.severity.as_ref(), Severity::Critical, &severities, context);
         let judges = self.judges(raw.service.as_ref());
-        let memory = self.memory(raw);
         Some(CheckDef {
             name: name?,
             checker: checker?,
@@ -226,7 +224,8 @@ impl<'a> Entries<'a> {
             policy,
             allow,
             params: value(&raw.params),
-            memory,
+            tls: powers::tls(raw.tls.as_ref(), context),
+            limits: powers::limits(raw.limits.as_ref(), context),
             problem: (!absent.is_empty()).then(|| absent.join("; ")),
             origin: format!("{}:{}", raw.place.file.display(), raw.place.line),
         })
@@ -293,16 +292,6 @@ impl<'a> Entries<'a> {
             on_fault: on_fault(raw.on_fault.as_ref(), defaults.on_fault, context),
         }
     }
-
-    fn memory(&self, raw: &RawCheck) -> Option<u64> {
-        let field = raw.limits.as_ref()?;
-        let memory = field.value.memory?.0;
-        if !(MIN_MEMORY..=MAX_MEMORY).contains(&memory) {
-            let place = Place { key: format!("{}.memory", field.place.key), ..field.place.clone() };
-            self.context.mistake(&place, "1MiB to 1GiB is wanted");
-        }
-        Some(memory)
-    }
 }
 
 fn value<T: Clone + Default>(field: &Option<Field<T>>) -> T {
@@ -318,15 +307,6 @@ fn target(field: &Field<String>, context: &Context<'_>) -> Option<Target> {
             None
         }
     }
-}
-
-fn grants(field: &Field<Vec<String>>, context: &Context<'_>) -> Vec<Grant> {
-    let parse = |text: &String| {
-        text.parse().map_err(|error: crate::model::grant::InvalidGrant| {
-            context.mistake(&field.place, error.to_string());
-        })
-    };
-    field.value.iter().filter_map(|text| parse(text).ok()).collect()
 }
 
 /// `:8080`, `10.0.0.1:8080`, `[::1]:8080`, `name:8080`.

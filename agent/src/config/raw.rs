@@ -80,6 +80,13 @@ mirror! {
 }
 
 mirror! {
+    /// `[dns]`
+    RawDns {
+        servers: Vec<String>,
+    } later []
+}
+
+mirror! {
     /// `[host]`
     RawHost {
         interval: Length,
@@ -130,7 +137,8 @@ mirror! {
         allow: Vec<String>,
         params: serde_json::Map<String, serde_json::Value>,
         limits: RawLimits,
-    } later ["tls"]
+        tls: RawTls,
+    } later []
 }
 
 impl RawCheck {
@@ -152,6 +160,19 @@ impl RawCheck {
 #[serde(deny_unknown_fields)]
 pub struct RawLimits {
     pub memory: Option<Size>,
+    pub sockets: Option<usize>,
+    pub log_lines: Option<u32>,
+}
+
+/// `tls` of a check.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawTls {
+    pub ca_file: Option<PathBuf>,
+    pub cert_file: Option<PathBuf>,
+    pub key_file: Option<PathBuf>,
+    pub server_name: Option<String>,
+    pub insecure: Option<bool>,
 }
 
 /// A main file.
@@ -160,6 +181,7 @@ pub struct RawMain {
     pub agent: Option<RawAgent>,
     pub sandbox: Option<RawSandbox>,
     pub registry: Option<RawRegistry>,
+    pub dns: Option<RawDns>,
     pub host: Option<RawHost>,
     pub defaults: Option<RawDefaults>,
     pub entries: RawEntries,
@@ -173,8 +195,8 @@ pub struct RawEntries {
     pub checks: Vec<(RawCheck, Vec<String>)>,
 }
 
-const MAIN_TABLES: [&str; 7] = ["agent", "sandbox", "registry", "host", "defaults", "service", "check"];
-const LATER_TABLES: [&str; 5] = ["plugins", "discovery", "dns", "notify", "report"];
+const MAIN_TABLES: [&str; 8] = ["agent", "sandbox", "dns", "registry", "host", "defaults", "service", "check"];
+const LATER_TABLES: [&str; 4] = ["plugins", "discovery", "notify", "report"];
 
 impl RawMain {
     pub fn read(mut table: Table<'_>) -> Self {
@@ -182,6 +204,7 @@ impl RawMain {
             agent: table.table("agent").map(RawAgent::read),
             sandbox: table.table("sandbox").map(RawSandbox::read),
             registry: table.table("registry").map(RawRegistry::read),
+            dns: table.table("dns").map(RawDns::read),
             host: table.table("host").map(RawHost::read),
             defaults: table.table("defaults").map(RawDefaults::read),
             entries: RawEntries::take(&mut table),

@@ -87,7 +87,12 @@ fn one_mistake_each() {
         ("[[service]]\nname = \"x\"\naddress = \":8080\"\n", "no check names this service"),
         ("[[check]]\nname = \"a\"\n", "checker is missing"),
         ("[[check]]\nname = \"a\"\nchecker = \"tcp\"\ntarget = \"h:1\"\n", "no scheme"),
-        ("[[check]]\nname = \"a\"\nchecker = \"tcp\"\ntls = {}\n", "does not have it yet"),
+        ("[dns]\nservers = []\n", "at least one server"),
+        ("[dns]\nservers = [\"ns1.example\"]\n", "is no DNS server"),
+        ("[[check]]\nname = \"a\"\nchecker = \"tcp\"\ntls = { ca = \"x\" }\n", "unknown field"),
+        ("[[check]]\nname = \"a\"\nchecker = \"tcp\"\ntls = { cert_file = \"x\" }\n", "belong together"),
+        ("[[check]]\nname = \"a\"\nchecker = \"tcp\"\ntls = { server_name = \"a b\" }\n", "is no host name"),
+        ("[[check]]\nname = \"a\"\nchecker = \"tcp\"\nlimits = { sockets = 5000 }\n", "from 0 to 1024"),
         ("[[check]]\nname = \"a\"\nchecker = \"tcp\"\nallow = [\"tcp://*:1\"]\n", "bare *"),
         ("[[check]]\nname = \"a\"\nchecker = \"tcp\"\ntimeout = \"20s\"\n", "no longer than the interval"),
         ("[[check]]\nname = \"a\"\nchecker = \"tcp\"\nlimits = { memory = \"1KiB\" }\n", "1MiB to 1GiB"),
@@ -153,6 +158,8 @@ plugin_dirs = ["plugins"]
 conf_dirs = ["conf.d"]
 secret_dirs = ["secrets"]
 state_dir = "state"
+[dns]
+servers = ["10.0.0.53", "[fd00::53]:5353"]
 [sandbox]
 concurrency = 8
 memory = "64MiB"
@@ -188,7 +195,8 @@ service = ["orders"]
 severity = "warning"
 allow = ["tcp://h:1", "host"]
 params = { status = "200" }
-limits = { memory = "32MiB" }
+limits = { memory = "32MiB", sockets = 4, log_lines = 5 }
+tls = { ca_file = "ca.pem", cert_file = "/x/cert.pem", key_file = "/x/key.pem", server_name = "db.internal", insecure = true }
 [[check]]
 name = "b"
 checker = "tcp"
@@ -199,11 +207,20 @@ service = "*"
     let service = &definitions.services[&name("orders")];
     assert_eq!((service.host.as_deref(), service.port, &*service.id), (Some("10.0.0.1"), 8080, "orders-1"));
     let check = &definitions.checks[&name("a")];
-    assert_eq!((check.memory, check.severity, check.allow.len()), (Some(32 << 20), Severity::Warning, 2));
+    assert_eq!((check.limits.memory, check.severity, check.allow.len()), (Some(32 << 20), Severity::Warning, 2));
+    assert_eq!((check.limits.sockets, check.limits.log_lines), (Some(4), Some(5)));
+    let tls = &check.tls;
+    assert_eq!(tls.ca_file, Some(PathBuf::from("/etc/vitald/ca.pem")));
+    assert_eq!(tls.identity, Some((PathBuf::from("/x/cert.pem"), PathBuf::from("/x/key.pem"))));
+    assert_eq!((tls.server_name.as_deref(), tls.insecure), (Some("db.internal"), true));
     assert_eq!((check.policy.fall, check.policy.on_fault), (1, OnFault::Down));
     assert_eq!(definitions.checks[&name("b")].judges, Judges::All);
     assert_eq!(config.plugins.plugin_dirs, [PathBuf::from("/etc/vitald/plugins")]);
     assert_eq!(config.state_dir, PathBuf::from("/etc/vitald/state"));
+    assert_eq!(
+        config.sandbox.dns_servers,
+        ["10.0.0.53:53", "[fd00::53]:5353"].map(|text| text.parse().expect("address"))
+    );
 }
 
 #[test]

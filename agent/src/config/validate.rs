@@ -9,12 +9,15 @@ use crate::registry::{self, Advertise, OnStop};
 use crate::{host, sandbox};
 
 use super::entries::word;
-use super::raw::{RawAgent, RawHost, RawRegistry, RawSandbox};
+use super::raw::{RawAgent, RawDns, RawHost, RawRegistry, RawSandbox};
 use super::table::{Context, Field, Place};
 use super::units::Length;
 
 /// Where the agent listens unless told otherwise: loopback, so that nothing is exposed by accident.
 pub const DEFAULT_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 9720);
+
+/// RFC 1035.
+const DNS_PORT: u16 = 53;
 
 /// `[agent]`
 #[derive(Debug, Clone, PartialEq)]
@@ -129,12 +132,13 @@ fn user_state_dir() -> PathBuf {
 }
 
 /// `[sandbox]`
-pub fn sandbox(raw: Option<&RawSandbox>, agent: &Name, context: &Context<'_>) -> sandbox::Config {
+pub fn sandbox(raw: Option<&RawSandbox>, dns: Option<&RawDns>, agent: &Name, context: &Context<'_>) -> sandbox::Config {
     let mut config = sandbox::Config {
         agent_id: agent.clone(),
         concurrency: sandbox::DEFAULT_CONCURRENCY,
         memory: sandbox::DEFAULT_MEMORY,
         workers: (std::thread::available_parallelism().map_or(1, usize::from) / 2).max(1),
+        dns_servers: self::dns(dns, context),
     };
     let Some(raw) = raw else { return config };
     if let Some(field) = &raw.concurrency {
@@ -156,6 +160,20 @@ pub fn sandbox(raw: Option<&RawSandbox>, agent: &Name, context: &Context<'_>) ->
         }
     }
     config
+}
+
+/// `[dns]`
+fn dns(raw: Option<&RawDns>, context: &Context<'_>) -> Vec<SocketAddr> {
+    let Some(field) = raw.and_then(|raw| raw.servers.as_ref()) else { return Vec::new() };
+    if field.value.is_empty() {
+        context.mistake(&field.place, "at least one server is wanted; leave the key out to use /etc/resolv.conf");
+    }
+    let parse = |text: &String| {
+        let address = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, DNS_PORT)).or_else(|_| text.parse());
+        let form = "write an address, such as \"10.0.0.53\", \"10.0.0.53:5353\" or \"[fd00::53]:53\"";
+        address.map_err(|_| context.mistake(&field.place, format!("{text:?} is no DNS server: {form}"))).ok()
+    };
+    field.value.iter().filter_map(parse).collect()
 }
 
 /// `[host]`

@@ -8,7 +8,6 @@ use prometheus::{IntCounterVec, IntGauge};
 use tokio::sync::watch;
 
 use crate::model::check::Judges;
-use crate::model::checkset::series_name;
 use crate::model::name::Name;
 use crate::model::outcome::Status;
 use crate::model::snapshot::{Aggregate, CheckView, HealthSnapshot, Shown};
@@ -145,7 +144,7 @@ fn value_families(snapshot: &HealthSnapshot) -> Vec<MetricFamily> {
     for (name, view) in &snapshot.checks {
         let services = services_of(view);
         for measurement in view.verdict.measurements.iter() {
-            let series = series_name(&measurement.name, &measurement.unit, measurement.kind);
+            let series = measurement.series();
             let family = families.entry(series).or_insert_with_key(|series| {
                 FamilyBuilder::new(series, "A value that checkers measured.", measurement.kind)
             });

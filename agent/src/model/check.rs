@@ -1,6 +1,7 @@
 //! A check as configured, and the trait through which the schedule runs one without knowing the sandbox.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,6 +70,30 @@ pub struct Policy {
     pub on_fault: OnFault,
 }
 
+/// What one run of a check may use, where it differs from the sandbox's defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Linear memory and tables, in bytes.
+    pub memory: Option<u64>,
+    /// Sockets that are open at once.
+    pub sockets: Option<usize>,
+    /// Lines for the agent's log.
+    pub log_lines: Option<u32>,
+}
+
+/// How a check's connections do TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
+pub struct TlsDef {
+    /// PEM file of the certificate authorities to trust, in place of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM files of the certificate that the agent shows, and its key; both or none.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// The name to ask for and to verify, in place of the target's.
+    pub server_name: Option<String>,
+    /// Goes on with a peer that does not verify.
+    pub insecure: bool,
+}
+
 /// A configured check, secrets put in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CheckDef {
@@ -81,8 +106,8 @@ pub struct CheckDef {
     /// What `allow` lists; the target's own endpoints are added when the checker is known.
     pub allow: Vec<Grant>,
     pub params: serde_json::Map<String, serde_json::Value>,
-    /// The cap of a run's memory in bytes; none takes the default.
-    pub memory: Option<u64>,
+    pub tls: TlsDef,
+    pub limits: Limits,
     pub masker: Masker,
     /// A secret that cannot be had: the check's own fault, with its key path.
     pub problem: Option<String>,

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use super::check::{BoxFuture, Check, CheckDef};
 use super::grant::Grants;
 use super::name::Name;
-use super::outcome::Kind;
 use super::service::ServiceDef;
 use super::target::Endpoint;
 
@@ -117,11 +116,4 @@ pub fn is_metric_name(text: &str) -> bool {
     let mut bytes = text.bytes();
     let first = bytes.next().is_some_and(|b| b.is_ascii_lowercase() || b == b'_');
     first && text.len() <= 64 && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-}
-
-/// The series name of a measurement: `vitald_value_<name>[_<unit>][_total]`.
-pub fn series_name(name: &str, unit: &str, kind: Kind) -> String {
-    let separator = if unit.is_empty() { "" } else { "_" };
-    let total = if kind == Kind::Counter { "_total" } else { "" };
-    format!("vitald_value_{name}{separator}{unit}{total}")
 }

@@ -227,6 +227,11 @@ impl Grants {
         self.matching(protocol, port).any(|grant| grant.covers_name(name))
     }
 
+    /// May this name be looked up at all? What its addresses may be used for is decided at their use.
+    pub fn allows_lookup(&self, name: &str) -> bool {
+        self.net.iter().any(|grant| grant.covers_name(name))
+    }
+
     /// May this address, which the checker gave as such, be connected to on this port?
     pub fn allows_address(&self, protocol: Protocol, address: IpAddr, port: u16) -> bool {
         self.matching(protocol, port).any(|grant| grant.covers_address(address))

@@ -51,6 +51,15 @@ pub struct Measurement {
     pub labels: Vec<(String, String)>,
 }
 
+impl Measurement {
+    /// The name of its series: `vitald_value_<name>[_<unit>][_total]`.
+    pub fn series(&self) -> String {
+        let separator = if self.unit.is_empty() { "" } else { "_" };
+        let total = if self.kind == Kind::Counter { "_total" } else { "" };
+        format!("vitald_value_{}{separator}{}{total}", self.name, self.unit)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Part {
     pub name: String,

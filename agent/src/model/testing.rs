@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::check::{BoxFuture, Check, CheckDef, Judges, OnFault, Policy, Severity};
+use super::check::{BoxFuture, Check, CheckDef, Judges, Limits, OnFault, Policy, Severity, TlsDef};
 use super::name::Name;
 use super::outcome::{Ending, Fault, FaultKind, Outcome, RunReport, Status};
 use super::secret::Masker;
@@ -49,7 +49,8 @@ pub fn definition(check: &str, services: &[&str]) -> CheckDef {
         policy: policy(),
         allow: Vec::new(),
         params: serde_json::Map::new(),
-        memory: None,
+        tls: TlsDef::default(),
+        limits: Limits::default(),
         masker: Masker::default(),
         problem: None,
         origin: "test.toml:1".into(),

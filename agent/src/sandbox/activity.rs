@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 /// Shared by all connections of one run.
 #[derive(Debug, Default)]
 pub struct Activity {
+    /// Zero is for nothing yet.
     step: AtomicU8,
     /// The peer of the last connection that was worked with.
     peer: Mutex<String>,
@@ -13,12 +14,14 @@ pub struct Activity {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-/// Zero is for nothing yet.
 pub enum Step {
     Resolve = 1,
     Connect = 2,
-    Read = 3,
-    Write = 4,
+    Tls = 3,
+    Read = 4,
+    Write = 5,
+    /// A socket of `wasi:sockets`, which does not say what it does.
+    Wait = 6,
 }
 
 impl Activity {
@@ -41,8 +44,10 @@ impl Activity {
         let word = match self.step.load(Ordering::Relaxed) {
             1 => "resolve",
             2 => "connect",
-            3 => "read",
-            4 => "write",
+            3 => "TLS with",
+            4 => "read",
+            5 => "write",
+            6 => "waiting for",
             _ => return None,
         };
         Some(format!("{word} {}", self.peer.lock().unwrap_or_else(PoisonError::into_inner)))

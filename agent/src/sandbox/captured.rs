@@ -67,6 +67,16 @@ pub fn truncated(mut text: String, max: usize) -> String {
     text
 }
 
+/// Shortens a text to about `max` bytes: its beginning and its end stay, which is where a crash says why.
+pub fn ends_of(text: String, max: usize) -> String {
+    if text.len() <= max {
+        return text;
+    }
+    let tail = text.ceil_char_boundary(text.len() - max / 2);
+    let tail = text.get(tail..).unwrap_or_default().to_owned();
+    format!("{} {tail}", truncated(text, max / 2))
+}
+
 impl IsTerminal for Captured {
     fn is_terminal(&self) -> bool {
         false
@@ -142,5 +152,7 @@ mod tests {
     fn truncation_keeps_characters_whole() {
         assert_eq!(truncated("aäb".into(), 2), "a…");
         assert_eq!(truncated("ab".into(), 2), "ab");
+        assert_eq!(ends_of("ab".into(), 2), "ab");
+        assert_eq!(ends_of("abäöüßcd".into(), 6), "ab… cd");
     }
 }

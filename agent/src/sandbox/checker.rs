@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use crate::model::check::{BoxFuture, Check, CheckDef};
 use crate::model::checkset::{Binding, Checker, Description, LoadError};
 use crate::model::name::Name;
-use crate::model::outcome::{Ending, Fault, FaultKind, RunReport, Skipped};
+use crate::model::outcome::{Ending, Fault, RunReport, Skipped, Status};
 
+use super::egress::{Denial, Egress};
 use super::pace::Pace;
 use super::run::{Scene, drive, report};
 use super::store::Shared;
@@ -36,7 +37,7 @@ pub async fn describe(
     let deadline = Instant::now() + DESCRIBE;
     let mut store = shared.store(None, deadline, &pace);
     let ended = drive(v0_1::describe(&plugin, &mut store), deadline, &pace).await;
-    let scene = Scene { guest: store.data(), pace: &pace, timeout: DESCRIBE, deadline, shared: &shared };
+    let scene = Scene { guest: store.data(), sockets: 0, pace: &pace, timeout: DESCRIBE, deadline, shared: &shared };
     let description = scene.name(ended).map_err(|ending| match ending {
         Ending::Faulted(fault) => LoadError::Describe(fault.to_string()),
         _ => LoadError::Overloaded,
@@ -74,7 +75,7 @@ struct Bound {
     plugin: Arc<Loaded>,
     binding: Arc<Binding>,
     request: v0_1::Request,
-    refused: Mutex<BTreeSet<String>>,
+    refused: Mutex<BTreeSet<Denial>>,
     /// The last run needed long.
     hog: AtomicBool,
 }
@@ -118,17 +119,13 @@ impl Bound {
         let ended = drive(call, deadline, &pace).await;
         // A run that never began says nothing new.
         self.hog.store(pace.is_hog() || (was_hog && pace.never_began()), Ordering::Relaxed);
+        let sockets = store.data_mut().sockets_open();
         let guest = store.data();
-        let ending = match (Scene { guest, pace: &pace, timeout, deadline, shared }).name(ended) {
-            Ok(Answer::Outcome(outcome)) => Ending::Judged(outcome),
-            // The checker could not know why the name could not be looked up; we do.
-            Ok(Answer::Error(fault)) if guest.egress.resolver_failed => {
-                Ending::Faulted(Fault { kind: FaultKind::Resolver, ..fault })
-            }
-            Ok(Answer::Error(fault)) => Ending::Faulted(fault),
+        let ending = match (Scene { guest, sockets, pace: &pace, timeout, deadline, shared }).name(ended) {
+            Ok(answer) => judged(answer, &guest.egress),
             Err(ending) => ending,
         };
-        self.log_refusals(&guest.egress.denied);
+        self.log_refusals(&guest.egress.seen().denied);
         report(self.masked(ending), begun, &pace, &store)
     }
 
@@ -154,22 +151,33 @@ impl Bound {
         }
     }
 
-    fn log_refusals(&self, denied: &[String]) {
+    fn log_refusals(&self, denied: &[Denial]) {
         if denied.is_empty() {
             return;
         }
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        for destination in denied {
-            if refused.len() < REMEMBERED && refused.insert(destination.clone()) {
+        for denial in denied {
+            if refused.len() < REMEMBERED && refused.insert(denial.clone()) {
                 let (check, plugin) = (&self.definition().name, &self.plugin.name);
-                let destination = self.definition().masker.mask(destination.clone());
-                let advice = if destination.contains(' ') {
-                    "an address like this must be granted itself, not by a name".to_owned()
-                } else {
-                    format!("to allow it, add \"tcp://{destination}\" to the check's allow")
-                };
-                tracing::warn!(%check, %plugin, "check {check} may not connect to {destination}; {advice}");
+                let masker = &self.definition().masker;
+                let (what, advice) = (masker.mask(denial.what.clone()), masker.mask(denial.advice.clone()));
+                tracing::warn!(%check, %plugin, "check {check} may not {what}; {advice}");
             }
         }
     }
+}
+
+/// What an answer is worth. A checker may take our refusal, or a resolver that does not answer, for a target that is
+/// down; we know better.
+fn judged(answer: Answer, egress: &Egress) -> Ending {
+    let seen = egress.seen();
+    let ours = seen.fault(egress.has_reached());
+    let (kind, said) = match (answer, ours) {
+        (Answer::Outcome(outcome), Some(kind)) if outcome.status == Status::Down => (kind, outcome.message),
+        (Answer::Outcome(outcome), _) => return Ending::Judged(outcome),
+        (Answer::Error(fault), Some(kind)) => (kind, fault.message),
+        (Answer::Error(fault), None) => return Ending::Faulted(fault),
+    };
+    let message = seen.setup.clone().unwrap_or(said);
+    Ending::Faulted(Fault { kind, message })
 }

@@ -1,27 +1,40 @@
-//! The one way out: every connection of a guest is opened here, held against the grants of its check.
+//! The one way out: whatever a guest connects to, looks up or sends to is held against the grants of its check here,
+//! whichever interface it came through.
 //!
 //! A name is looked up only if a grant covers it, once per run; what it resolved to is kept for the run, so that a
 //! second answer cannot lead elsewhere. Addresses that a name may not lead to are dropped (see [`crate::model::grant`]).
 
+mod seen;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 
+use crate::model::check::TlsDef;
 use crate::model::checkset::Binding;
-use crate::model::grant::{Host, Protocol, address_of_name_passes};
+use crate::model::grant::{Grants, Host, Protocol, address_of_name_passes};
+use crate::tls::{Peer, Tls, TlsError, Wish};
 
 use super::activity::{Activity, Step};
+use super::eyeballs;
+use super::resolver::{LookupError, Resolver};
+use super::wire::{Socket, Wire, WireError};
 
-/// Open sockets of one run: each is a file descriptor of the agent.
-const MAX_SOCKETS: usize = 32;
-/// Refused destinations that are remembered: a guest may ask as often as it likes.
-const MAX_DENIED: usize = 16;
+pub use self::seen::{Denial, Seen};
+
+/// Open sockets of one run, unless its check says otherwise: each is a file descriptor of the agent.
+pub const DEFAULT_SOCKETS: usize = 32;
 /// Addresses tried for one name.
 const MAX_ADDRESSES: usize = 8;
+
+/// What all runs reach the network with.
+pub struct Network {
+    pub resolver: Resolver,
+    pub tls: Tls,
+}
 
 /// Why a connection could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -34,187 +47,239 @@ pub enum ConnectError {
     NameUnavailable,
     #[error("timeout")]
     Timeout,
-    #[error("this run has {MAX_SOCKETS} sockets open already")]
-    TooMany,
+    #[error("this run has {0} sockets open already, which is all it may have")]
+    TooMany(usize),
     #[error(transparent)]
-    Io(#[from] std::io::Error),
+    Setup(#[from] TlsError),
+    #[error(transparent)]
+    Wire(#[from] WireError),
+}
+
+impl From<LookupError> for ConnectError {
+    fn from(error: LookupError) -> Self {
+        match error {
+            LookupError::NotFound => Self::NameNotFound,
+            LookupError::Unavailable => Self::NameUnavailable,
+        }
+    }
 }
 
 /// What one run may reach, and what it did.
-#[derive(Debug)]
 pub struct Egress {
     /// None while the plugin only describes itself: nothing may be reached.
     binding: Option<Arc<Binding>>,
     deadline: Instant,
-    open: Arc<AtomicUsize>,
-    pub activity: Arc<Activity>,
-    pins: Vec<(String, Vec<IpAddr>)>,
-    /// Destinations refused for want of a grant: the first of them, and how many in all.
-    pub denied: Vec<String>,
-    pub denials: u64,
-    /// A name could not be looked up because no resolver answered.
-    pub resolver_failed: bool,
-    pub phases: Vec<(&'static str, Duration)>,
+    network: Arc<Network>,
+    max_sockets: usize,
+    open: AtomicUsize,
+    /// A connection was tried, so the target had its say.
+    reached: AtomicBool,
+    pub activity: Activity,
+    seen: Mutex<Seen>,
 }
 
-/// A connected socket, shared by its connection and the two streams.
-#[derive(Debug)]
-pub struct Socket {
-    pub stream: TcpStream,
-    pub peer: SocketAddr,
-    pub activity: Arc<Activity>,
+impl std::fmt::Debug for Egress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Egress").field("open", &self.open).finish_non_exhaustive()
+    }
+}
+
+/// A new connection.
+pub struct Opened {
+    pub wire: Wire,
+    /// The host that was asked for, in its normal form.
+    pub host: String,
     pub timings: Vec<(&'static str, Duration)>,
-    _slot: Slot,
 }
 
 /// One of the run's sockets, from before it is opened until it is closed.
 #[derive(Debug)]
-struct Slot(Arc<AtomicUsize>);
+pub struct Slot {
+    pub egress: Arc<Egress>,
+}
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.egress.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Egress {
-    pub fn new(binding: Option<Arc<Binding>>, deadline: Instant) -> Self {
-        Self {
+    pub fn new(binding: Option<Arc<Binding>>, deadline: Instant, network: Arc<Network>) -> Arc<Self> {
+        let max_sockets = binding.as_ref().and_then(|binding| binding.definition.limits.sockets);
+        Arc::new(Self {
             binding,
             deadline,
-            open: Arc::default(),
-            activity: Arc::default(),
-            pins: Vec::new(),
-            denied: Vec::new(),
-            denials: 0,
-            resolver_failed: false,
-            phases: Vec::new(),
-        }
+            network,
+            max_sockets: max_sockets.unwrap_or(DEFAULT_SOCKETS),
+            open: AtomicUsize::new(0),
+            reached: AtomicBool::new(false),
+            activity: Activity::default(),
+            seen: Mutex::default(),
+        })
     }
 
-    /// Connections that are open or opening.
+    /// Sockets that are open or opening, those of `wasi:sockets` apart.
     pub fn connections(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }
 
+    /// Was any connection tried?
+    pub fn has_reached(&self) -> bool {
+        self.reached.load(Ordering::Relaxed)
+    }
+
+    pub fn max_sockets(&self) -> usize {
+        self.max_sockets
+    }
+
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    pub fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn grants(&self) -> Option<&Grants> {
+        self.binding.as_ref().map(|binding| &binding.grants)
+    }
+
+    fn until(&self, limit: Option<Duration>) -> tokio::time::Instant {
+        let own = limit.and_then(|limit| Instant::now().checked_add(limit));
+        own.map_or(self.deadline, |own| own.min(self.deadline)).into()
+    }
+
     /// Opens a TCP connection. No longer than `limit` or the run's deadline.
     pub async fn connect(
-        &mut self,
+        self: &Arc<Self>,
         host: &str,
         port: u16,
         limit: Option<Duration>,
-    ) -> Result<Arc<Socket>, ConnectError> {
+    ) -> Result<Opened, ConnectError> {
         let Some(host) = Host::parse(host) else { return Err(ConnectError::NameNotFound) };
-        self.hold_against_grants(&host, port)?;
+        let allowed = self.grants().is_some_and(|grants| match &host {
+            Host::Name(name) => grants.allows_name(Protocol::Tcp, name, port),
+            Host::Address(address) => grants.allows_address(Protocol::Tcp, *address, port),
+        });
+        if !allowed {
+            return Err(self.deny(Denial::connect(Protocol::Tcp, format!("{host}:{port}"))));
+        }
         let slot = self.take_slot()?;
-        let begun = Instant::now();
-        let deadline = limit.map_or(self.deadline, |limit| self.deadline.min(begun + limit));
+        let (begun, until) = (Instant::now(), self.until(limit));
         self.activity.peer(format!("{host}:{port}"));
-        let addresses = self.addresses(&host, deadline).await?;
+        let addresses = self.addresses(&host, port, until.into()).await?;
         let resolved = begun.elapsed();
         self.activity.step(Step::Connect);
-        let (stream, peer) = connect_any(&addresses, port, deadline).await?;
+        self.reached.store(true, Ordering::Relaxed);
+        let connected = timeout_at(until, eyeballs::connect(&addresses, port)).await;
+        let (stream, peer) = connected.map_err(|_| ConnectError::Timeout)?.map_err(WireError::Io)?;
         // A check sends small messages and waits for the answer.
         let _ = stream.set_nodelay(true);
         let timings = vec![("resolve", resolved), ("connect", begun.elapsed().saturating_sub(resolved))];
-        self.phases.clone_from(&timings);
-        Ok(Arc::new(Socket { stream, peer, activity: self.activity.clone(), timings, _slot: slot }))
+        self.seen().phases.clone_from(&timings);
+        let wire = Wire::plain(Arc::new(Socket { stream, peer, slot }));
+        Ok(Opened { wire, host: host.to_string().trim_matches(['[', ']']).to_owned(), timings })
     }
 
-    fn hold_against_grants(&mut self, host: &Host, port: u16) -> Result<(), ConnectError> {
-        let allowed = self.binding.as_ref().is_some_and(|binding| match host {
-            Host::Name(name) => binding.grants.allows_name(Protocol::Tcp, name, port),
-            Host::Address(address) => binding.grants.allows_address(Protocol::Tcp, *address, port),
-        });
-        if allowed { Ok(()) } else { Err(self.deny(format!("{host}:{port}"))) }
+    /// Puts TLS upon a connection, as the check's `tls` has it.
+    pub async fn start_tls(
+        &self,
+        wire: &Wire,
+        wish: Wish<'_>,
+        limit: Option<Duration>,
+    ) -> Result<(Wire, Peer, Duration), ConnectError> {
+        let (begun, until) = (Instant::now(), self.until(limit));
+        let plain = TlsDef::default();
+        let def = self.binding.as_ref().map_or(&plain, |binding| &binding.definition.tls);
+        let begin =
+            self.network.tls.begin(def, wish).inspect_err(|error| self.seen().setup = Some(error.to_string()))?;
+        let (connection, witness) = begin.into_parts();
+        self.activity.step(Step::Tls);
+        let wire = timeout_at(until, wire.handshake(connection)).await.map_err(|_| ConnectError::Timeout)??;
+        let took = begun.elapsed();
+        self.seen().phase("tls", took);
+        let peer = wire.with_tls(|connection| witness.peer(connection)).unwrap_or_default();
+        Ok((wire, peer, took))
     }
 
-    fn deny(&mut self, destination: String) -> ConnectError {
-        self.denials += 1;
-        if self.denied.len() < MAX_DENIED {
-            self.denied.push(destination);
+    /// Looks up a name for a guest that connects by itself. An address is its own answer.
+    pub async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, ConnectError> {
+        let Some(host) = Host::parse(name) else { return Err(ConnectError::NameNotFound) };
+        if let Host::Name(name) = &host {
+            if !self.grants().is_some_and(|grants| grants.allows_lookup(name)) {
+                return Err(self.deny(Denial::lookup(name)));
+            }
+            self.activity.peer(name.clone());
         }
+        self.addresses(&host, 0, self.deadline).await
+    }
+
+    /// May a guest's own socket use this address? Either it is granted itself, or it is what a granted name led to in
+    /// this run.
+    pub fn permits(&self, protocol: Protocol, address: SocketAddr) -> bool {
+        let (ip, port) = (address.ip(), address.port());
+        let name = self.grants().and_then(|grants| {
+            if grants.allows_address(protocol, ip, port) {
+                return Some(ip.to_string());
+            }
+            let seen = self.seen();
+            let pinned =
+                seen.pins.iter().find(|(name, pins)| pins.contains(&ip) && grants.allows_name(protocol, name, port));
+            pinned.map(|(name, _)| name.clone())
+        });
+        match name {
+            Some(name) => {
+                self.activity.peer(format!("{name}:{port}"));
+                self.activity.step(Step::Wait);
+                self.reached.store(true, Ordering::Relaxed);
+                true
+            }
+            None => {
+                self.deny(Denial::connect(protocol, address.to_string()));
+                false
+            }
+        }
+    }
+
+    fn deny(&self, denial: Denial) -> ConnectError {
+        self.seen().deny(denial);
         ConnectError::Denied
     }
 
-    fn take_slot(&self) -> Result<Slot, ConnectError> {
+    fn take_slot(self: &Arc<Self>) -> Result<Slot, ConnectError> {
         self.open.fetch_add(1, Ordering::Relaxed);
-        let slot = Slot(self.open.clone());
-        if self.connections() > MAX_SOCKETS { Err(ConnectError::TooMany) } else { Ok(slot) }
+        let slot = Slot { egress: self.clone() };
+        if self.connections() > self.max_sockets { Err(ConnectError::TooMany(self.max_sockets)) } else { Ok(slot) }
     }
 
-    async fn addresses(&mut self, host: &Host, deadline: Instant) -> Result<Vec<IpAddr>, ConnectError> {
+    /// What a host leads to in this run. `port` is for the message of a refusal; 0 where it is not known yet.
+    async fn addresses(&self, host: &Host, port: u16, until: Instant) -> Result<Vec<IpAddr>, ConnectError> {
         let name = match host {
             Host::Address(address) => return Ok(vec![*address]),
-            // RFC 6761: never asked of a resolver.
-            Host::Name(_) if host.is_localhost() => {
-                return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
-            }
             Host::Name(name) => name,
         };
-        if let Some((_, pinned)) = self.pins.iter().find(|(pinned, _)| pinned == name) {
+        if let Some((_, pinned)) = self.seen().pins.iter().find(|(pinned, _)| pinned == name) {
             return Ok(pinned.clone());
         }
-        self.activity.step(Step::Resolve);
-        let found = match timeout_at(deadline.into(), lookup(name)).await {
-            Ok(Err(ConnectError::NameUnavailable)) | Err(_) => {
-                self.resolver_failed = true;
-                return Err(ConnectError::NameUnavailable);
-            }
-            Ok(found) => found?,
+        // RFC 6761: `localhost` is never asked of a resolver.
+        let kept = match host.is_localhost() {
+            true => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+            false => self.resolved(name, port, until).await?,
         };
-        let kept = filter(name, &found);
+        Ok(self.seen().pin(name, kept))
+    }
+
+    async fn resolved(&self, name: &str, port: u16, until: Instant) -> Result<Vec<IpAddr>, ConnectError> {
+        self.activity.step(Step::Resolve);
+        let found = self.network.resolver.lookup(name, until).await.inspect_err(|error| {
+            self.seen().resolver_failed |= *error == LookupError::Unavailable;
+        })?;
+        let passes = |address: &IpAddr| address_of_name_passes(*address, found.local);
+        let kept: Vec<IpAddr> = found.addresses.iter().copied().filter(passes).take(MAX_ADDRESSES).collect();
         if kept.is_empty() {
-            let addresses = found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            return Err(self.deny(format!("{name}, which resolves to {addresses}")));
+            return Err(self.deny(Denial::name_leads_to(name, port, &found.addresses)));
         }
-        self.pins.push((name.clone(), kept.clone()));
         Ok(kept)
     }
-}
-
-/// Drops the addresses that a name must not lead to.
-fn filter(name: &str, found: &[IpAddr]) -> Vec<IpAddr> {
-    let local = found.iter().any(|address| address.is_loopback()) && in_hosts_file(name);
-    found.iter().copied().filter(|address| address_of_name_passes(*address, local)).take(MAX_ADDRESSES).collect()
-}
-
-/// Did the operator write this name into the hosts file?
-fn in_hosts_file(name: &str) -> bool {
-    let text = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
-    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
-    lines.flat_map(|line| line.split_whitespace().skip(1)).any(|word| word.eq_ignore_ascii_case(name))
-}
-
-async fn lookup(name: &str) -> Result<Vec<IpAddr>, ConnectError> {
-    match tokio::net::lookup_host((name, 0)).await {
-        Ok(found) => {
-            let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
-            addresses.dedup();
-            if addresses.is_empty() { Err(ConnectError::NameNotFound) } else { Ok(addresses) }
-        }
-        // getaddrinfo says EAI_AGAIN where no resolver answered; std hands on its text alone.
-        Err(error) if error.to_string().contains("emporary failure") => Err(ConnectError::NameUnavailable),
-        Err(_) => Err(ConnectError::NameNotFound),
-    }
-}
-
-/// Tries one address after the other, each with its share of the time that is left.
-async fn connect_any(
-    addresses: &[IpAddr],
-    port: u16,
-    deadline: Instant,
-) -> Result<(TcpStream, SocketAddr), ConnectError> {
-    let mut last = ConnectError::NameNotFound;
-    for (index, address) in addresses.iter().enumerate() {
-        let peer = SocketAddr::new(*address, port);
-        let left = u32::try_from(addresses.len() - index).unwrap_or(1);
-        let share = deadline.saturating_duration_since(Instant::now()) / left;
-        match timeout_at((Instant::now() + share).into(), TcpStream::connect(peer)).await {
-            Ok(Ok(stream)) => return Ok((stream, peer)),
-            Ok(Err(error)) => last = error.into(),
-            Err(_) => last = ConnectError::Timeout,
-        }
-    }
-    Err(last)
 }

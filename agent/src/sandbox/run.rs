@@ -14,7 +14,7 @@ use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
 
 use crate::model::outcome::{Ending, Fault, FaultKind, RunReport, Skipped};
 
-use super::captured::truncated;
+use super::captured::{ends_of, truncated};
 use super::limits::Exceeded;
 use super::pace::{Metered, Pace};
 use super::store::{Guest, HOST_CALL_BYTES, Shared};
@@ -42,6 +42,8 @@ pub async fn drive<T>(call: impl Future<Output = wasmtime::Result<T>>, deadline:
 /// What the naming of an ending looks at.
 pub struct Scene<'a> {
     pub guest: &'a Guest,
+    /// Sockets that are open, of whichever interface.
+    pub sockets: usize,
     pub pace: &'a Pace,
     pub timeout: Duration,
     pub deadline: Instant,
@@ -78,9 +80,7 @@ impl Scene<'_> {
             return fault(FaultKind::Resolver, format!("no resolver answered within {shown}"));
         }
         match self.guest.egress.activity.describe() {
-            Some(step) if self.guest.egress.connections() > 0 => {
-                fault(FaultKind::Timeout, format!("timeout after {shown}: {step}"))
-            }
+            Some(step) if self.sockets > 0 => fault(FaultKind::Timeout, format!("timeout after {shown}: {step}")),
             _ => fault(FaultKind::Idle, format!("slept past the deadline of {shown} without a connection")),
         }
     }
@@ -115,7 +115,7 @@ impl Scene<'_> {
 
     /// The reason, what the guest printed (a panic's text goes there), and where it happened.
     fn trap_message(&self, error: &wasmtime::Error) -> String {
-        let printed = truncated(self.guest.captured.one_line(), PRINTED);
+        let printed = ends_of(self.guest.captured.one_line(), PRINTED);
         let reason = match error.downcast_ref::<wasmtime_wasi::I32Exit>() {
             Some(exit) => format!("it exited with code {}", exit.0),
             None => error.root_cause().to_string(),
@@ -144,12 +144,13 @@ fn fault(kind: FaultKind, message: String) -> Ending {
 /// Puts together what a run took.
 pub fn report(ending: Ending, begun: Instant, pace: &Arc<Pace>, store: &Store<Guest>) -> RunReport {
     let guest = store.data();
+    let mut seen = guest.egress.seen();
     RunReport {
         ending,
         duration: begun.elapsed(),
         cpu: pace.cpu(),
         memory_peak: guest.limits.peak(),
-        phases: guest.egress.phases.clone(),
-        denied: guest.egress.denials,
+        phases: std::mem::take(&mut seen.phases),
+        denied: seen.denials,
     }
 }

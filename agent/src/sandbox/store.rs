@@ -13,15 +13,18 @@ use crate::model::checkset::Binding;
 use crate::model::host::HostSample;
 use crate::model::name::Name;
 use crate::telemetry::Metrics;
+use crate::tls::Tls;
 
 use super::Config;
 use super::captured::Captured;
-use super::egress::Egress;
+use super::egress::{Egress, Network};
 use super::engine::Engine;
-use super::http_denied::DenyAll;
 use super::limits::{GuestMemory, Limits};
 use super::metrics::SandboxMetrics;
 use super::pace::{Lateness, Pace, Turns};
+use super::resolver::Resolver;
+use super::wasi_http::Hooks;
+use super::wasi_sockets;
 
 /// Memory of one run, unless its check says otherwise.
 pub const DEFAULT_MEMORY: u64 = 64 << 20;
@@ -31,7 +34,7 @@ const COMPONENT_HANDLES: usize = 1024;
 const RESOURCES: usize = 256;
 const RANDOM_BYTES: u64 = 64 << 10;
 const HTTP_HEADER_BYTES: usize = 32 << 10;
-/// Lines that one run may log.
+/// Lines that one run may log, unless its check says otherwise.
 const LOG_LINES: u32 = 20;
 
 /// What all stores share.
@@ -43,6 +46,7 @@ pub struct Shared {
     pub turns: Arc<Turns>,
     pub lateness: Lateness,
     pub host: watch::Receiver<Arc<HostSample>>,
+    network: Arc<Network>,
     metrics: SandboxMetrics,
 }
 
@@ -61,6 +65,7 @@ impl Shared {
             turns,
             lateness: Lateness::new(),
             host,
+            network: Arc::new(Network { resolver: Resolver::new(config.dns_servers.clone()), tls: Tls::default() }),
             metrics: SandboxMetrics::new(metrics),
         }
     }
@@ -72,10 +77,17 @@ impl Shared {
 
     /// A fresh store. `binding` is none while a plugin describes itself, which it does without any grant.
     pub fn store(&self, binding: Option<Arc<Binding>>, deadline: Instant, pace: &Arc<Pace>) -> Store<Guest> {
-        let memory = binding.as_ref().and_then(|b| b.definition.memory).unwrap_or(DEFAULT_MEMORY);
+        let limits = binding.as_ref().map(|binding| binding.definition.limits).unwrap_or_default();
+        let egress = Egress::new(binding.clone(), deadline, self.network.clone());
         let captured = Captured::default();
         let mut wasi = WasiCtxBuilder::new();
-        wasi.stdout(captured.clone()).stderr(captured.clone()).max_random_size(RANDOM_BYTES);
+        wasi.stdout(captured.clone())
+            .stderr(captured.clone())
+            .max_random_size(RANDOM_BYTES)
+            // What of it is allowed is decided for each address.
+            .allow_tcp(true)
+            .allow_udp(true)
+            .socket_addr_check(wasi_sockets::check(egress.clone()));
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
         let mut http = WasiHttpCtx::new();
@@ -83,14 +95,14 @@ impl Shared {
         let guest = Guest {
             wasi: wasi.build(),
             http,
-            http_hooks: DenyAll,
+            http_hooks: Hooks(egress.clone()),
             table,
-            limits: Limits::new(self.memory.clone(), memory),
-            egress: Egress::new(binding.clone(), deadline),
+            limits: Limits::new(self.memory.clone(), limits.memory.unwrap_or(DEFAULT_MEMORY)),
+            egress,
             captured,
             binding,
             host: self.host.clone(),
-            log_lines_left: LOG_LINES,
+            log_lines_left: limits.log_lines.unwrap_or(LOG_LINES),
         };
         let mut store = Store::new(self.engine.wasmtime(), guest);
         store.limiter(|guest| &mut guest.limits);
@@ -107,14 +119,25 @@ impl Shared {
 pub struct Guest {
     wasi: WasiCtx,
     http: WasiHttpCtx,
-    http_hooks: DenyAll,
+    http_hooks: Hooks,
     pub table: ResourceTable,
     pub limits: Limits,
-    pub egress: Egress,
+    pub egress: Arc<Egress>,
     pub captured: Captured,
     pub binding: Option<Arc<Binding>>,
     pub host: watch::Receiver<Arc<HostSample>>,
     pub log_lines_left: u32,
+}
+
+impl Guest {
+    /// All sockets of the run, whichever interface they came through.
+    pub fn sockets_open(&mut self) -> usize {
+        self.egress.connections() + wasi_sockets::open(&mut self.table)
+    }
+
+    pub fn is_full_of_sockets(&mut self) -> bool {
+        self.sockets_open() >= self.egress.max_sockets()
+    }
 }
 
 impl WasiView for Guest {

@@ -11,6 +11,7 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, IoError};
 use crate::model::checkset::{Binding, Description, LoadError, Scheme, is_metric_name};
 use crate::model::name::Name;
 use crate::model::outcome::{Fault, FaultKind, Kind, Measurement, Outcome, Part, Status};
+use crate::tls::Wish;
 
 use self::bindings::PluginPre;
 use self::bindings::exports::vitald::check::checker as exported;
@@ -19,6 +20,7 @@ use super::captured::{one_line, truncated};
 use super::egress::ConnectError;
 use super::net::{Connection, Input, Output};
 use super::store::Guest;
+use super::wire::WireError;
 
 mod bindings {
     #![allow(clippy::all, clippy::pedantic, clippy::restriction, reason = "generated")]
@@ -44,6 +46,8 @@ const LABELS: usize = 4;
 const LABEL_VALUE: usize = 256;
 const SCHEMA: usize = 64 << 10;
 const SCHEMES: usize = 32;
+/// Application protocols that one handshake may offer.
+const PROTOCOLS: usize = 16;
 
 /// Label names that the agent or Prometheus itself gives a series.
 const TAKEN_LABELS: [&str; 8] = ["check", "service", "checker", "job", "instance", "le", "quantile", "__name__"];
@@ -67,6 +71,7 @@ impl HasData for InGuest {
 pub fn linker(engine: &Engine) -> wasmtime::Result<Linker> {
     let mut linker = wasmtime::component::Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    super::wasi_sockets::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     types::add_to_linker::<Guest, InGuest>(&mut linker, |guest| guest)?;
     net::add_to_linker::<Guest, InGuest>(&mut linker, |guest| guest)?;
@@ -91,7 +96,7 @@ pub fn compile(engine: &Engine, linker: &Linker, bytes: &[u8]) -> Result<Plugin,
     }
     let component = Component::new(engine, bytes).map_err(|error| {
         let text = one_line(&format!("{error:#}"));
-        if text.contains("exceeds the limit") { LoadError::TooLarge(text) } else { LoadError::Compile(text) }
+        if text.contains("exceeds the") { LoadError::TooLarge(text) } else { LoadError::Compile(text) }
     })?;
     let pre = linker.0.instantiate_pre(&component).map_err(|error| {
         let unknown = unknown_imports(engine, &component);
@@ -225,10 +230,9 @@ fn part(part: types::Part) -> Part {
 fn measurements(said: Vec<types::Measurement>) -> Vec<Measurement> {
     let mut kept: Vec<Measurement> = Vec::new();
     for measurement in said.into_iter().filter_map(measurement) {
-        let same = |other: &Measurement| {
-            (&other.name, &other.unit, other.kind, &other.labels)
-                == (&measurement.name, &measurement.unit, measurement.kind, &measurement.labels)
-        };
+        // Different names may make one series: a gauge `x_total`, a counter `x`.
+        let series = measurement.series();
+        let same = |other: &Measurement| other.series() == series && other.labels == measurement.labels;
         if kept.len() < MEASUREMENTS && !kept.iter().any(same) {
             kept.push(measurement);
         }
@@ -277,14 +281,18 @@ impl net::Host for Guest {
         port: u16,
         timeout: Option<u64>,
     ) -> wasmtime::Result<Result<Resource<Connection>, net::Error>> {
-        Ok(match self.egress.connect(&host, port, timeout.map(Duration::from_nanos)).await {
-            Ok(socket) => Ok(self.table.push(Connection::new(socket))?),
+        if self.is_full_of_sockets() {
+            return Ok(Err(connect_error(ConnectError::TooMany(self.egress.max_sockets()))));
+        }
+        let opened = self.egress.connect(&host, port, timeout.map(Duration::from_nanos)).await;
+        Ok(match opened {
+            Ok(opened) => Ok(self.table.push(Connection::new(opened))?),
             Err(error) => Err(connect_error(error)),
         })
     }
 
     async fn error_of(&mut self, error: Resource<IoError>) -> wasmtime::Result<Option<net::Error>> {
-        Ok(self.table.get(&error)?.downcast_ref::<std::io::Error>().map(io_error))
+        Ok(self.table.get(&error)?.downcast_ref::<WireError>().map(wire_error))
     }
 }
 
@@ -294,8 +302,16 @@ fn connect_error(error: ConnectError) -> net::Error {
         ConnectError::NameNotFound => net::Error::NameNotFound,
         ConnectError::NameUnavailable => net::Error::NameUnavailable,
         ConnectError::Timeout => net::Error::Timeout,
-        ConnectError::TooMany => net::Error::Other(error.to_string()),
-        ConnectError::Io(error) => io_error(&error),
+        ConnectError::TooMany(_) | ConnectError::Setup(_) => net::Error::Other(error.to_string()),
+        ConnectError::Wire(error) => wire_error(&error),
+    }
+}
+
+fn wire_error(error: &WireError) -> net::Error {
+    match error {
+        WireError::Io(error) => io_error(error),
+        WireError::Tls(reason) => net::Error::Tls(message(reason)),
+        WireError::Closed => net::Error::Closed,
     }
 }
 
@@ -311,14 +327,52 @@ fn io_error(error: &std::io::Error) -> net::Error {
     }
 }
 
+fn nanos(length: Duration) -> u64 {
+    u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// What a guest asks of a handshake, as far as it makes sense.
+fn wish<'a>(said: &'a net::TlsOptions, host: &'a str) -> Result<Wish<'a>, net::Error> {
+    let other = |text: String| Err(net::Error::Other(text));
+    if let Some((key, _)) = said.attributes.first() {
+        return other(format!("this host knows no TLS attribute {:?}", truncated(one_line(key), LABEL_VALUE)));
+    }
+    if said.alpn.len() > PROTOCOLS || said.alpn.iter().any(|name| !(1..=255).contains(&name.len())) {
+        return other(format!("alpn: at most {PROTOCOLS} names of 1 to 255 bytes are wanted"));
+    }
+    Ok(Wish {
+        server_name: said.server_name.as_deref().unwrap_or(host),
+        alpn: said.alpn.iter().map(|name| name.clone().into_bytes()).collect(),
+        inspect: said.inspect_only,
+    })
+}
+
 impl net::HostConnection for Guest {
     async fn start_tls(
         &mut self,
-        _: Resource<Connection>,
-        _: net::TlsOptions,
-        _: Option<u64>,
+        connection: Resource<Connection>,
+        options: net::TlsOptions,
+        timeout: Option<u64>,
     ) -> wasmtime::Result<Result<(), net::Error>> {
-        Ok(Err(net::Error::Other("this agent does not do TLS for checkers yet".into())))
+        let held = self.table.get_mut(&connection)?;
+        if held.tls.is_some() {
+            return Ok(Err(net::Error::Other("this connection speaks TLS already".into())));
+        }
+        let wish = match wish(&options, &held.host) {
+            Ok(wish) => wish,
+            Err(error) => return Ok(Err(error)),
+        };
+        let started = self.egress.start_tls(&held.wire, wish, timeout.map(Duration::from_nanos)).await;
+        Ok(match started {
+            Ok((wire, peer, took)) => {
+                held.upgraded(wire, peer, took, options.inspect_only);
+                Ok(())
+            }
+            Err(ConnectError::Wire(WireError::Closed)) => {
+                Err(net::Error::Tls("the peer closed the connection during the handshake".into()))
+            }
+            Err(error) => Err(connect_error(error)),
+        })
     }
 
     async fn streams(
@@ -326,31 +380,40 @@ impl net::HostConnection for Guest {
         connection: Resource<Connection>,
     ) -> wasmtime::Result<Result<(Resource<DynInputStream>, Resource<DynOutputStream>), net::Error>> {
         let connection = self.table.get_mut(&connection)?;
+        if connection.inspect_only {
+            return Ok(Err(net::Error::Other("a connection made with inspect-only carries no data".into())));
+        }
         if std::mem::replace(&mut connection.taken, true) {
             return Ok(Err(net::Error::Other("the streams were taken already".into())));
         }
-        let socket = connection.socket.clone();
-        let input: DynInputStream = Box::new(Input(socket.clone()));
-        let output: DynOutputStream = Box::new(Output::new(socket));
+        let wire = connection.wire.clone();
+        let input: DynInputStream = Box::new(Input(wire.clone()));
+        let output: DynOutputStream = Box::new(Output(wire));
         Ok(Ok((self.table.push(input)?, self.table.push(output)?)))
     }
 
     async fn shutdown(&mut self, connection: Resource<Connection>) -> wasmtime::Result<Result<(), net::Error>> {
-        Ok(self.table.get(&connection)?.shutdown().map_err(|error| io_error(&error)))
+        Ok(self.table.get(&connection)?.wire.shutdown().map_err(|error| wire_error(&error)))
     }
 
     async fn address(&mut self, connection: Resource<Connection>) -> wasmtime::Result<String> {
-        Ok(self.table.get(&connection)?.socket.peer.to_string())
+        Ok(self.table.get(&connection)?.wire.socket.peer.to_string())
     }
 
-    async fn tls(&mut self, _: Resource<Connection>) -> wasmtime::Result<Option<net::TlsPeer>> {
-        Ok(None)
+    async fn tls(&mut self, connection: Resource<Connection>) -> wasmtime::Result<Option<net::TlsPeer>> {
+        Ok(self.table.get(&connection)?.tls.clone().map(|peer| net::TlsPeer {
+            version: peer.version,
+            cipher: peer.cipher,
+            alpn: peer.alpn,
+            certificates: peer.certificates,
+            verify_error: peer.verify_error,
+            attributes: peer.attributes,
+        }))
     }
 
     async fn timings(&mut self, connection: Resource<Connection>) -> wasmtime::Result<Vec<(String, u64)>> {
-        let timings = &self.table.get(&connection)?.socket.timings;
-        let nanos = |length: &Duration| u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
-        Ok(timings.iter().map(|(phase, length)| ((*phase).to_owned(), nanos(length))).collect())
+        let timings = &self.table.get(&connection)?.timings;
+        Ok(timings.iter().map(|(phase, length)| ((*phase).to_owned(), nanos(*length))).collect())
     }
 
     async fn drop(&mut self, connection: Resource<Connection>) -> wasmtime::Result<()> {
@@ -396,7 +459,6 @@ impl host::Host for Guest {
                 value: series.value,
             })
         });
-        let nanos = |length: Duration| u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
         Ok(Ok(host::Sample {
             wall: nanos(sample.taken.wall),
             boot: nanos(sample.taken.boot),
@@ -435,6 +497,8 @@ mod tests {
         let kept = measurements(all);
         assert_eq!(kept.len(), 2, "{kept:?}");
         assert_eq!(kept[1].labels, [("db".to_owned(), "x y".to_owned())]);
+        let counter = types::Measurement { kind: types::Kind::Counter, ..said("lag", "", &[]) };
+        assert_eq!(measurements(vec![said("lag_total", "", &[]), counter]).len(), 1);
         let many = (0..1_000).map(|n| said(&format!("m{n}"), "", &[])).collect();
         assert_eq!(measurements(many).len(), MEASUREMENTS);
     }

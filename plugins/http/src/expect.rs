@@ -1,7 +1,7 @@
 //! What an answer must look like, and in words what is wrong with one that does not.
 
 use regex_lite::Regex;
-use vitald_sdk::{Error, Outcome, Result, down, up};
+use vitald_sdk::{Error, Outcome, Result, Status, degraded, down, up};
 
 use crate::Params;
 
@@ -53,6 +53,16 @@ impl Expected {
     }
 }
 
+/// A certificate that ends soon degrades a target that is otherwise well.
+pub(crate) fn certificate(outcome: Outcome, days_left: Option<f64>, wanted: Option<u32>) -> Outcome {
+    match (days_left, wanted) {
+        (Some(left), Some(wanted)) if left < f64::from(wanted) && outcome.status == Status::Up => {
+            degraded(format!("{}, but its certificate is valid for {left:.1} more days", outcome.message))
+        }
+        _ => outcome,
+    }
+}
+
 /// `200`, `200-299`, `200,204,301-302`.
 fn statuses(text: &str) -> Result<Vec<(u16, u16)>> {
     text.split(',').map(|item| range(item.trim())).collect::<Option<_>>().ok_or_else(|| {
@@ -73,7 +83,6 @@ fn code(text: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vitald_sdk::Status;
 
     fn judged(params: &Params, status: u16, body: &[u8], cut: bool) -> (Status, String) {
         let Outcome { status, message } = Expected::of(params).unwrap().judge(&Answer { status, body, cut });
@@ -99,6 +108,16 @@ mod tests {
             judged(&params, 200, b"broken", true).1,
             "status 200, but the beginning of the body has not the text expected"
         );
+    }
+
+    #[test]
+    fn a_certificate_that_ends_soon_degrades() {
+        let of = |left, wanted| certificate(up("status 200"), left, wanted).status;
+        assert_eq!(of(Some(13.0), Some(14)), Status::Degraded);
+        assert_eq!(of(Some(15.0), Some(14)), Status::Up);
+        assert_eq!(of(Some(0.5), None), Status::Up);
+        assert_eq!(of(None, Some(14)), Status::Up);
+        assert_eq!(certificate(down("status 500"), Some(1.0), Some(14)).status, Status::Down);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The `http` checker: one request, and what its answer must look like. HTTP/1.1 by ureq, without TLS.
+//! The `http` checker: one request, and what its answer must look like. HTTP/1.1 by ureq, on a connection of
+//! the host's, which does TLS.
 //!
 //! It follows no redirect, decodes no content and keeps no connection: it says what this server answered. A server that
 //! takes too long runs into the check's timeout, which the host calls down.
@@ -13,7 +14,7 @@ use ureq::{Agent, Body};
 use vitald_sdk::prelude::*;
 
 use crate::expect::{Answer, Expected};
-use crate::transport::{NoResolver, ToEndpoint};
+use crate::transport::{Connected, NoResolver};
 
 /// The request, and what its answer must look like.
 #[params]
@@ -34,6 +35,8 @@ struct Params {
     /// How much of the answer's body is read, in bytes.
     #[schemars(range(max = 16_777_216))]
     max_body: u64,
+    /// Days that the server's certificate must still be valid; with fewer the target is degraded.
+    certificate_min_days: Option<u32>,
 }
 
 impl Default for Params {
@@ -46,28 +49,42 @@ impl Default for Params {
             headers: BTreeMap::new(),
             body: None,
             max_body: 1 << 20,
+            certificate_min_days: None,
         }
     }
 }
 
 /// Answers an HTTP request with the status and the body that are expected.
-#[checker(schemes = ["http:80"])]
+#[checker(schemes = ["http:80", "https:443"])]
 fn http(target: Target, params: Params, run: &mut Run) -> Result<Outcome> {
     let expected = Expected::of(&params)?;
     let request = request::build(&target, &params)?;
-    let Some(endpoint) = target.endpoints().first() else {
-        return Err(Error::invalid_params("the check has no target"));
-    };
     let started = run.elapsed();
-    let mut response = agent(ToEndpoint(endpoint.clone())).run(request).map_err(reason)?;
+    let stream = target.connect()?;
+    let left = certificate(&stream, run);
+    let mut response = agent(Connected::new(stream)).run(request).map_err(reason)?;
     let latency = run.elapsed().saturating_sub(started);
     run.gauge("latency", Unit::Seconds, latency.as_secs_f64());
     let (body, cut) = read(response.body_mut(), params.max_body)?;
     run.gauge("response_size", Unit::Bytes, body.len() as f64);
-    Ok(expected.judge(&Answer { status: response.status().as_u16(), body: &body, cut }))
+    let outcome = expected.judge(&Answer { status: response.status().as_u16(), body: &body, cut });
+    Ok(expect::certificate(outcome, left, params.certificate_min_days))
 }
 
-fn agent(connector: ToEndpoint) -> Agent {
+const DAY: f64 = 86_400.0;
+
+/// Measures the handshake; the days that the certificate is still valid, where there is one.
+fn certificate(stream: &Stream, run: &mut Run) -> Option<f64> {
+    let peer = stream.tls()?;
+    if let Some(took) = stream.timings().tls {
+        run.gauge("tls_handshake", Unit::Seconds, took.as_secs_f64());
+    }
+    let left = peer.seconds_left()?;
+    run.gauge("certificate_left", Unit::Seconds, left);
+    Some(left / DAY)
+}
+
+fn agent(connector: Connected) -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)

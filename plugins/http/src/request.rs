@@ -28,11 +28,12 @@ pub(crate) fn build(target: &Target, params: &Params) -> Result<Request<Vec<u8>>
 /// Without credentials, and without the default port: what the `Host` header is made of.
 fn uri(target: &Target) -> String {
     let endpoint = target.endpoints().first().map(ToString::to_string).unwrap_or_default();
-    let authority = endpoint.strip_suffix(":80").unwrap_or(&endpoint);
+    let (scheme, port) = if target.is_tls() { ("https", ":443") } else { ("http", ":80") };
+    let authority = endpoint.strip_suffix(port).unwrap_or(&endpoint);
     let path = if target.path().is_empty() { "/" } else { target.path() };
     match target.query() {
-        Some(query) => format!("http://{authority}{path}?{query}"),
-        None => format!("http://{authority}{path}"),
+        Some(query) => format!("{scheme}://{authority}{path}?{query}"),
+        None => format!("{scheme}://{authority}{path}"),
     }
 }
 
@@ -69,6 +70,8 @@ mod tests {
     fn the_uri_has_no_credentials_and_no_default_port() {
         assert_eq!(uri(&target("http://a:b@web", "web", 80)), "http://web/");
         assert_eq!(uri(&target("http://web:8080/x?y=z", "web", 8080)), "http://web:8080/x?y=z");
+        assert_eq!(uri(&target("https://web/x", "web", 443)), "https://web/x");
+        assert_eq!(uri(&target("https://web:80/", "web", 80)), "https://web:80/");
         assert_eq!(uri(&target("http://[::1]?y", "::1", 80)), "http://[::1]/?y");
     }
 

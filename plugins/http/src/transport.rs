@@ -3,27 +3,33 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
 
 use ureq::Error;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
-use vitald_sdk::{Endpoint, Stream};
+use vitald_sdk::Stream;
 
-/// Connects to one endpoint, whatever is asked for.
+/// Hands out one connection, whatever is asked for.
 #[derive(Debug)]
-pub(crate) struct ToEndpoint(pub(crate) Endpoint);
+pub(crate) struct Connected(Mutex<Option<Stream>>);
 
-impl Connector for ToEndpoint {
+impl Connected {
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self(Mutex::new(Some(stream)))
+    }
+}
+
+impl Connector for Connected {
     type Out = Wire;
 
     fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Wire>, Error> {
         let config = details.config;
-        Ok(Some(Wire {
-            stream: self.0.connect()?,
-            buffers: LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size()),
-        }))
+        let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
+        let stream = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(stream.map(|stream| Wire { stream, buffers }))
     }
 }
 
@@ -65,5 +71,10 @@ impl Transport for Wire {
     /// One run, one request: nothing is kept for another.
     fn is_open(&mut self) -> bool {
         false
+    }
+
+    /// ureq asks so that `https` goes over nothing else.
+    fn is_tls(&self) -> bool {
+        true
     }
 }

@@ -48,7 +48,7 @@ impl Role {
 }
 
 /// Answers PING, in the role that is asked for; shows what INFO says.
-#[checker(schemes = ["redis:6379"])]
+#[checker(schemes = ["redis:6379", "rediss:6379"])]
 fn redis(target: Target, params: Params, run: &mut Run) -> Result<Outcome> {
     let database = database(target.path())?;
     let mut link = Link::new(target.connect()?);
