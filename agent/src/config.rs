@@ -146,10 +146,11 @@ fn conf_dirs_of(main: &SourceFile) -> Vec<PathBuf> {
 /// A first look at `[agent]` alone, whose mistakes the second look reports.
 fn with_agent<T>(main: &SourceFile, look: impl FnOnce(Option<&RawAgent>, &Path) -> T) -> T {
     let secrets = Secrets::default();
-    let context = Context { secrets: &secrets, mistakes: RefCell::default() };
+    let base = main.path.parent().unwrap_or(Path::new("/"));
+    let context = Context { secrets: &secrets, base, mistakes: RefCell::default() };
     let mut table = Table::parse(&main.text, &main.path, &context);
     let agent = table.table("agent").map(RawAgent::read);
-    look(agent.as_ref(), main.path.parent().unwrap_or(Path::new("/")))
+    look(agent.as_ref(), base)
 }
 
 fn read_file(path: &Path) -> Result<String, FileError> {
@@ -208,7 +209,7 @@ pub fn build(sources: &Sources) -> Result<Config, Mistakes> {
     let secret_dirs =
         with_agent(&sources.main, |raw, _| validate::secret_dirs(raw.map_or(&None, |raw| &raw.secret_dirs), base));
     let secrets = Secrets { dirs: secret_dirs.clone() };
-    let context = Context { secrets: &secrets, mistakes: RefCell::default() };
+    let context = Context { secrets: &secrets, base, mistakes: RefCell::default() };
     let config = assemble(sources, secret_dirs, &context);
     let mut mistakes = context.mistakes.into_inner();
     mistakes.sort_by(|a, b| (&a.place.file, a.place.line).cmp(&(&b.place.file, b.place.line)));

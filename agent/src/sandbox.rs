@@ -1,13 +1,43 @@
 //! Runs checkers that nobody has to trust.
 //!
-//! Who writes a `.wasm` file is not trusted: it may loop, leak, crash, hang or attack, and gets no more than a fault
-//! with its reason. Who writes the configuration is: its grants decide what a checker may reach. A checker sees the
-//! parameters of its checks, secrets included; trust it with those as you would trust their target.
+//! # Who is trusted with what
 //!
-//! The walls: a fresh store for every run, thrown away afterwards ([`store`], where every cap is set); a deadline in
-//! three parts ([`run`]); nothing inherited from the process ([`wasi`]); connections only through [`egress`], which
-//! holds them against the check's grants. Not walls: side channels between guests and host (Spectre), and the
-//! compiler, which runs in this process.
+//! - *Who writes a `.wasm` file* is not trusted with anything: it may loop, leak, crash, hang, lie or attack. All it can do
+//!   is fail, with its reason in plain words.
+//! - *Who writes the configuration* is trusted: its grants decide what a checker may reach, its limits what it may use.
+//! - *A checker* is trusted with the parameters of its checks, secrets and passwords of targets included, as their target
+//!   is. It could send a secret to the target it was granted, or show it in a message; the latter is masked.
+//! - *A target, a DNS server, a peer in TLS* are not trusted: they choose what is read, and nothing else.
+//!
+//! # The walls, and what each stops
+//!
+//! - [`store`]: a fresh store for every run, made by the one constructor that sets every cap, and dropped in every case.
+//!   Stops what a run leaves behind (memory, sockets, tables) and whatever wants more than its share. Nothing is inherited:
+//!   no environment, arguments, files or standard input.
+//! - [`run`] and [`pace`]: a deadline in three parts (an epoch interrupts guest code, a timer ends waiting in the host, the
+//!   store is dropped), and turns for those who compute long. Stops loops, sleepers and hogs from costing others a run; what
+//!   the agent's own lateness spoils is no observation.
+//! - [`limits`]: memory and tables of a run and of all runs. Stops bombs before the kernel has to.
+//! - [`egress`], with the rules of [`crate::model::grant`]: every connection, lookup and datagram, whichever interface it
+//!   came through, is held against the check's grants; addresses of names are filtered and pinned for the run. Stops port
+//!   scans, metadata services, redirects, rebinding names and leaks through DNS. [`wire`], [`wasi_sockets`] and
+//!   [`wasi_http`] have no other way out.
+//! - [`crate::tls`]: keys and roots stay in the host.
+//! - [`v0_1`]: what a guest says is checked, capped and made one line before anything else sees it. Stops forged log lines,
+//!   broken scrapes and terminal escapes. Schemas are held in check by `plugins::schema`.
+//! - [`captured`]: what it prints is kept at both ends, never fails and never waits.
+//! - The two runtimes: guests share none with HTTP, etcd and health; a guest runtime that is wedged ends the agent, which
+//!   then is started anew, and does not renew a lease for what it cannot see.
+//!
+//! # Out of scope
+//!
+//! - Side channels between guests and the host (Spectre): do not run hostile plugins beside secrets that matter to others.
+//! - A hostile operator, or one who grants what should not be granted.
+//! - A plugin that betrays a secret it was given to a target it was granted.
+//! - Bugs of wasmtime and its compiler, which runs in this process. A component that takes long to compile delays other
+//!   plugins, not checks.
+//!
+//! For operators: `README.md` in this directory.
 
 mod activity;
 mod captured;

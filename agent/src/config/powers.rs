@@ -1,7 +1,7 @@
 //! What a check may do and use: `allow`, `limits` and `tls`.
 
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustls::pki_types::ServerName;
 
@@ -44,9 +44,7 @@ pub fn limits(field: Option<&Field<RawLimits>>, context: &Context<'_>) -> Limits
 pub fn tls(field: Option<&Field<RawTls>>, context: &Context<'_>) -> TlsDef {
     let Some(field) = field else { return TlsDef::default() };
     let raw = &field.value;
-    // Relative paths are taken from the file that names them.
-    let base = field.place.file.parent().unwrap_or(Path::new("/"));
-    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| base.join(path));
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| context.base.join(path));
     let identity = match (path(&raw.cert_file), path(&raw.key_file)) {
         (Some(cert), Some(key)) => Some((cert, key)),
         (None, None) => None,

@@ -71,6 +71,8 @@ pub struct Field<T> {
 /// What all tables of one load share.
 pub struct Context<'a> {
     pub secrets: &'a Secrets,
+    /// Where relative paths start: the directory of the main file.
+    pub base: &'a Path,
     pub mistakes: RefCell<Vec<Mistake>>,
 }
 
