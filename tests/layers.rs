@@ -17,7 +17,7 @@ const LAYERS: [(&[&str], bool); 6] = [
     (&["app"], false),
     (&["config"], false),
     (&["plugins", "sandbox", "schedule", "health", "host", "registry", "http"], false),
-    (&["supervise", "telemetry", "clock", "files"], true),
+    (&["supervise", "telemetry", "clock", "files", "tls"], true),
     (&["model"], false),
 ];
 

@@ -8,7 +8,8 @@ mod bind;
 mod bundled;
 mod inventory;
 mod metrics;
-mod schema;
+#[doc(hidden)] // For agent/fuzz.
+pub mod schema;
 mod slot;
 mod watch;
 

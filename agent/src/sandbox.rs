@@ -46,6 +46,8 @@ mod egress;
 mod engine;
 mod eyeballs;
 mod limits;
+#[cfg(test)]
+mod load_tests;
 mod metrics;
 mod net;
 mod pace;

@@ -3,7 +3,8 @@
 //! Checkers go through the product's own path (a fresh store with every cap, grants, deadline, a task of its own on the
 //! guest runtime); beside each stands its native twin, which does the same with the same peer. CPU is the process's CPU
 //! clock over blocks of runs, wall time is that of one run after the other; the candidates take turns, and the median
-//! of all blocks is shown. The peers are other processes.
+//! of all blocks is shown. The peers are other processes. `cargo bench -p vitald --bench runs -- tcp` runs the pairs with
+//! that word in a name.
 
 #![allow(
     clippy::unwrap_used,
@@ -90,12 +91,15 @@ fn main() {
         check("redis checker over TLS", TLS_RUNS, secure),
         Candidate::new("redis crate over rustls", TLS_RUNS, |count| native::secure_pings(tls, &roots, count)),
     ];
+    let word = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    let mut pairs: Vec<&mut [Candidate<'_>]> = all.chunks_mut(2).collect();
+    pairs.retain(|pair| pair.iter().any(|candidate| candidate.name.contains(&word)));
     for _ in 0..=BLOCKS {
-        all.iter_mut().for_each(Candidate::measure);
+        pairs.iter_mut().flat_map(|pair| pair.iter_mut()).for_each(Candidate::measure);
     }
     println!("microseconds of one run, median of {BLOCKS} blocks; each checker above its native twin:");
     println!("{:26}{:>10}{:>10}{:>14}{:>14}", "", "CPU", "wall", "CPU ratio", "wall ratio");
-    for pair in all.chunks(2) {
+    for pair in pairs {
         let [ours, twin] = [pair[0].median(), pair[1].median()];
         let (cpu, wall) = (ours.cpu / twin.cpu, ours.wall / twin.wall);
         println!("{:26}{:10.1}{:10.1}{cpu:14.2}{wall:14.2}", pair[0].name, ours.cpu, ours.wall);

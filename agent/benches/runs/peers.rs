@@ -1,6 +1,6 @@
 //! Whom the candidates talk to: a process that accepts connections, and a Redis with and without TLS.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -83,8 +83,9 @@ pub fn accept() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     println!("{}", listener.local_addr().unwrap());
     std::io::stdout().flush().unwrap();
+    // As servers do, it leaves it to the client to close first.
     for stream in listener.incoming() {
-        drop(stream);
+        let _ = stream.unwrap().read(&mut [0]);
     }
 }
 

@@ -443,5 +443,40 @@ mod tests {
                 prop_assert!(!wide.allows_address(Protocol::Tcp, IpAddr::V6(ip.to_ipv6_mapped()), port));
             }
         }
+
+        #[test]
+        fn a_network_grant_allows_nothing_beyond_its_text(
+            net: [u8; 4], length in 0u32..=32, first in 1u16..65_000, more in 0u16..500,
+            // An address that often lies in the network, a port that often lies in the range.
+            noise: u32, shift in 0u32..32, port_noise in 0u16..1000, udp: bool,
+        ) {
+            let (own, last) = (u32::from_be_bytes(net), first + more);
+            let grants = grants(&[&format!("tcp://{}/{length}:{first}-{last}", Ipv4Addr::from(own))]);
+            let address = own ^ (noise >> shift);
+            let port = first.saturating_add(port_noise).saturating_sub(300);
+            let protocol = if udp { Protocol::Udp } else { Protocol::Tcp };
+            let inside = length == 0 || (own ^ address) >> (32 - length) == 0;
+            let ip = Ipv4Addr::from(address);
+            for wrapped in [IpAddr::V4(ip), IpAddr::V6(ip.to_ipv6_mapped())] {
+                let allowed = grants.allows_address(protocol, wrapped, port);
+                prop_assert!(!allowed || (inside && !udp && (first..=last).contains(&port)), "{wrapped}:{port}");
+                prop_assert!(!allowed || length == 32 || address_of_name_passes(wrapped, false), "{wrapped}:{port}");
+            }
+        }
+
+        #[test]
+        fn a_name_grant_allows_nothing_beyond_its_text(
+            own in "[a-c]{1,2}(\\.[a-c]{1,2}){0,2}", other in "[a-c]{1,2}(\\.[a-c]{1,2}){0,3}",
+            below: bool, port in 1u16..4, address: [u8; 4],
+        ) {
+            let star = if below { "*." } else { "" };
+            let grants = grants(&[&format!("tcp://{star}{own}:2")]);
+            let covered = if below { other.ends_with(&format!(".{own}")) } else { other == own };
+            prop_assert_eq!(grants.allows_name(Protocol::Tcp, &other, port), covered && port == 2);
+            prop_assert_eq!(grants.allows_lookup(&other), covered);
+            prop_assert!(!grants.allows_name(Protocol::Udp, &other, port));
+            prop_assert!(!grants.allows_address(Protocol::Tcp, IpAddr::from(address), 2));
+            prop_assert!(!grants.host_numbers());
+        }
     }
 }

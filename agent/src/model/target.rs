@@ -33,6 +33,8 @@ pub struct Target {
 pub enum InvalidTarget {
     #[error("it has no scheme; write SCHEME://HOST:PORT")]
     Scheme,
+    #[error("a /, ? or # in its user or password must be percent-encoded")]
+    Userinfo,
     #[error("{0:?} is no host name or address")]
     Host(String),
     #[error("{0:?} is no port")]
@@ -52,7 +54,10 @@ impl Target {
         if hosts.contains("${") {
             return Err(InvalidTarget::SecretHost);
         }
-        let hosts = hosts.split(',').map(parse_host).collect::<Result<_, _>>()?;
+        let hosts = hosts.split(',').map(parse_host).collect::<Result<_, _>>().map_err(|error| {
+            // What seems to be a host may be a piece of a password, which is not to be quoted.
+            if hosts.len() < rest.len() && rest.contains('@') { InvalidTarget::Userinfo } else { error }
+        })?;
         Ok(Self {
             written: written.to_owned(),
             resolved: written.to_owned(),
@@ -194,6 +199,14 @@ mod tests {
     }
 
     #[test]
+    fn no_piece_of_a_password_is_quoted() {
+        for text in ["http://u:pass/word@h:80/x", "http://u:pass?word@h", "http://:pass/@h"] {
+            let error = Target::parse(text).expect_err(text);
+            assert_eq!(error, InvalidTarget::Userinfo, "{text}");
+        }
+    }
+
+    #[test]
     fn a_password_is_found_after_substitution() {
         let target = Target::parse("redis://:${file:r}@h").expect("parses").with_secrets("redis://:s3cret@h".into());
         assert_eq!(target.password(), Some("s3cret"));
@@ -207,6 +220,24 @@ mod tests {
                 let _ = target.to_string();
                 let _ = target.password();
                 let _ = target.endpoints(Some(1));
+            }
+        }
+
+        #[test]
+        fn no_password_is_ever_shown(
+            user in "[a-z0-9%._-]{0,8}", password in "S3cret[A-Za-z0-9!$&'()*+,;=:@%\\[\\]{}.~_-]{0,16}",
+            hosts in "h(:[1-9]{1,4})?(,\\[::1\\]:80)?", rest in "(/[a-z@:]{0,8})?(\\?[a-z=@:]{0,8})?",
+        ) {
+            let text = format!("db://{user}:{password}@{hosts}{rest}");
+            match Target::parse(&text) {
+                Ok(target) => {
+                    prop_assert_eq!(target.password(), Some(password.as_str()));
+                    for shown in [target.to_string(), format!("{target:?}")] {
+                        prop_assert!(!shown.contains("S3cret"), "{}", shown);
+                        prop_assert!(shown.ends_with(&format!("@{hosts}{rest}")), "{}", shown);
+                    }
+                }
+                Err(error) => prop_assert!(!error.to_string().contains("S3cret"), "{}: {}", text, error),
             }
         }
     }

@@ -140,9 +140,15 @@ impl<'a> Sizes<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
+
+    /// On a machine that others use too.
+    const LONG: Duration = Duration::from_secs(5);
 
     fn parse(schema: Value) -> Result<ParamsSchema, SchemaError> {
         ParamsSchema::parse(&schema.to_string())
@@ -196,5 +202,44 @@ mod tests {
         let slow = parse(json!({"properties": {"x": {"type": "string", "pattern": "^(a+)+$"}}})).expect("a schema");
         let params = json!({"x": format!("{}!", "a".repeat(50_000))});
         assert!(slow.check(params.as_object().expect("object")).is_err());
+    }
+
+    /// Texts that are often schemas, and often hostile ones.
+    fn schema_like() -> impl Strategy<Value = Value> {
+        const KEYS: [&str; 20] = [
+            "type", "properties", "additionalProperties", "unevaluatedProperties", "$ref", "$defs", "allOf", "anyOf",
+            "oneOf", "not", "if", "then", "else", "items", "contains", "pattern", "patternProperties", "enum", "a", "b",
+        ];
+        const TEXTS: [&str; 10] = [
+            "object", "string", "#/$defs/a", "#/$defs/b", "#", "^(a+)+$", "(a|a){999}{999}", "(((((a*)*)*)*)*)*", "[",
+            "\\p{L}{1000}",
+        ];
+        let leaf = prop_oneof![
+            proptest::sample::select(TEXTS.as_slice()).prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<bool>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(5, 60, 6, |inner| {
+            let key = proptest::sample::select(KEYS.as_slice()).prop_map(str::to_owned);
+            let map = proptest::collection::vec((key, inner.clone()), 0..6);
+            prop_oneof![
+                3 => map.prop_map(|entries| Value::Object(entries.into_iter().collect())),
+                1 => proptest::collection::vec(inner, 0..6).prop_map(Value::Array),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_schema_panics_or_takes_long(schema in schema_like(), params in schema_like(), text in ".{0,60}") {
+            let begun = Instant::now();
+            let _ = ParamsSchema::parse(&text);
+            if let (Ok(schema), Value::Object(mut params)) = (ParamsSchema::parse(&schema.to_string()), params) {
+                let _ = schema.check(&params);
+                params.insert("a".into(), Value::from("a".repeat(10_000) + "!"));
+                let _ = schema.check(&params);
+            }
+            prop_assert!(begun.elapsed() < LONG, "it took {:?}", begun.elapsed());
+        }
     }
 }

@@ -171,7 +171,7 @@ impl Bound {
 /// down; we know better.
 fn judged(answer: Answer, egress: &Egress) -> Ending {
     let seen = egress.seen();
-    let ours = seen.fault(egress.has_reached());
+    let ours = seen.fault();
     let (kind, said) = match (answer, ours) {
         (Answer::Outcome(outcome), Some(kind)) if outcome.status == Status::Down => (kind, outcome.message),
         (Answer::Outcome(outcome), _) => return Ending::Judged(outcome),

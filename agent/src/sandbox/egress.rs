@@ -7,7 +7,7 @@
 mod seen;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ use super::eyeballs;
 use super::resolver::{LookupError, Resolver};
 use super::wire::{Socket, Wire, WireError};
 
-pub use self::seen::{Denial, Seen};
+pub use self::seen::{Attempt, Denial, Seen};
 
 /// Open sockets of one run, unless its check says otherwise: each is a file descriptor of the agent.
 pub const DEFAULT_SOCKETS: usize = 32;
@@ -72,8 +72,6 @@ pub struct Egress {
     network: Arc<Network>,
     max_sockets: usize,
     open: AtomicUsize,
-    /// A connection was tried, so the target had its say.
-    reached: AtomicBool,
     pub activity: Activity,
     seen: Mutex<Seen>,
 }
@@ -113,7 +111,6 @@ impl Egress {
             network,
             max_sockets: max_sockets.unwrap_or(DEFAULT_SOCKETS),
             open: AtomicUsize::new(0),
-            reached: AtomicBool::new(false),
             activity: Activity::default(),
             seen: Mutex::default(),
         })
@@ -122,11 +119,6 @@ impl Egress {
     /// Sockets that are open or opening, those of `wasi:sockets` apart.
     pub fn connections(&self) -> usize {
         self.open.load(Ordering::Relaxed)
-    }
-
-    /// Was any connection tried?
-    pub fn has_reached(&self) -> bool {
-        self.reached.load(Ordering::Relaxed)
     }
 
     pub fn max_sockets(&self) -> usize {
@@ -171,7 +163,7 @@ impl Egress {
         let addresses = self.addresses(&host, port, until.into()).await?;
         let resolved = begun.elapsed();
         self.activity.step(Step::Connect);
-        self.reached.store(true, Ordering::Relaxed);
+        self.seen().last = Attempt::Made;
         let connected = timeout_at(until, eyeballs::connect(&addresses, port)).await;
         let (stream, peer) = connected.map_err(|_| ConnectError::Timeout)?.map_err(WireError::Io)?;
         // A check sends small messages and waits for the answer.
@@ -232,7 +224,7 @@ impl Egress {
             Some(name) => {
                 self.activity.peer(format!("{name}:{port}"));
                 self.activity.step(Step::Wait);
-                self.reached.store(true, Ordering::Relaxed);
+                self.seen().last = Attempt::Made;
                 true
             }
             None => {
@@ -273,7 +265,8 @@ impl Egress {
     async fn resolved(&self, name: &str, port: u16, until: Instant) -> Result<Vec<IpAddr>, ConnectError> {
         self.activity.step(Step::Resolve);
         let found = self.network.resolver.lookup(name, until).await.inspect_err(|error| {
-            self.seen().resolver_failed |= *error == LookupError::Unavailable;
+            let unanswered = *error == LookupError::Unavailable;
+            self.seen().last = if unanswered { Attempt::Unresolved } else { Attempt::Made };
         })?;
         let passes = |address: &IpAddr| address_of_name_passes(*address, found.local);
         let kept: Vec<IpAddr> = found.addresses.iter().copied().filter(passes).take(MAX_ADDRESSES).collect();

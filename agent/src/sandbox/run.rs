@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout_at;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
+use wasmtime_wasi_http::FieldMapError;
 
 use crate::model::outcome::{Ending, Fault, FaultKind, RunReport, Skipped};
 
 use super::captured::{ends_of, truncated};
 use super::limits::Exceeded;
 use super::pace::{Metered, Pace};
-use super::store::{Guest, HOST_CALL_BYTES, Shared};
+use super::store::{COMPONENT_HANDLES, Guest, HOST_CALL_BYTES, HTTP_HEADER_BYTES, RANDOM_BYTES, RESOURCES, Shared};
 
 /// Of what a guest printed, this much goes into a fault's message.
 const PRINTED: usize = 512;
@@ -98,13 +99,8 @@ impl Scene<'_> {
             Some(Exceeded::Table) => return fault(FaultKind::Limit, "table: too many elements".into()),
             None => {}
         }
-        if matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full)) {
-            return fault(FaultKind::Limit, "handles: too many resources open at once".into());
-        }
-        // The error's type is private to wasmtime.
-        if format!("{error:#}").contains("fuel allocated for hostcalls") {
-            let text = format!("host call: more than {} KiB handed over at once", HOST_CALL_BYTES >> 10);
-            return fault(FaultKind::Limit, text);
+        if let Some(cap) = cap_of(error) {
+            return fault(FaultKind::Limit, cap);
         }
         match error.downcast_ref::<Trap>() {
             Some(Trap::Interrupt) => self.past_deadline(),
@@ -130,6 +126,26 @@ impl Scene<'_> {
         }
         message
     }
+}
+
+/// The cap that an error of wasmtime's stands for. Where its type is private, its text has to do.
+fn cap_of(error: &wasmtime::Error) -> Option<String> {
+    if matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full)) {
+        return Some(format!("handles: more than {RESOURCES} resources open at once"));
+    }
+    if let Some(FieldMapError::TotalSizeTooBig | FieldMapError::TooManyFields) = error.downcast_ref() {
+        return Some(format!("HTTP headers: more than {} KiB", HTTP_HEADER_BYTES >> 10));
+    }
+    let texts = [
+        (
+            "fuel allocated for hostcalls",
+            format!("host call: more than {} KiB handed over at once", HOST_CALL_BYTES >> 10),
+        ),
+        ("store handle limit exceeded", format!("handles: more than {COMPONENT_HANDLES} at once")),
+        ("requested len", format!("random: more than {} KiB in one call", RANDOM_BYTES >> 10)),
+    ];
+    let said = format!("{error:#}");
+    texts.into_iter().find(|(text, _)| said.contains(text)).map(|(_, cap)| cap)
 }
 
 fn frames(trace: &WasmBacktrace) -> String {

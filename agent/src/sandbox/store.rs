@@ -30,10 +30,10 @@ use super::wasi_sockets;
 pub const DEFAULT_MEMORY: u64 = 64 << 20;
 /// Bytes that a guest may hand over in one call, its result included.
 pub const HOST_CALL_BYTES: usize = 1 << 20;
-const COMPONENT_HANDLES: usize = 1024;
-const RESOURCES: usize = 256;
-const RANDOM_BYTES: u64 = 64 << 10;
-const HTTP_HEADER_BYTES: usize = 32 << 10;
+pub const COMPONENT_HANDLES: usize = 1024;
+pub const RESOURCES: usize = 256;
+pub const RANDOM_BYTES: u64 = 64 << 10;
+pub const HTTP_HEADER_BYTES: usize = 32 << 10;
 /// Lines that one run may log, unless its check says otherwise.
 const LOG_LINES: u32 = 20;
 

@@ -17,16 +17,29 @@ pub struct Seen {
     /// The first destinations that were refused, and how many in all.
     pub denied: Vec<Denial>,
     pub denials: u64,
-    /// A name could not be looked up because no resolver answered.
-    pub resolver_failed: bool,
+    /// What became of the last attempt to reach something.
+    pub last: Attempt,
     /// Why TLS could not be begun: the operator's files.
     pub setup: Option<String>,
     pub phases: Vec<(&'static str, Duration)>,
 }
 
+/// An attempt to reach something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Attempt {
+    #[default]
+    None,
+    /// The target had its say.
+    Made,
+    Denied,
+    /// No resolver answered.
+    Unresolved,
+}
+
 impl Seen {
     pub fn deny(&mut self, denial: Denial) {
         self.denials += 1;
+        self.last = Attempt::Denied;
         if self.denied.len() < MAX_DENIED && !self.denied.contains(&denial) {
             self.denied.push(denial);
         }
@@ -39,13 +52,13 @@ impl Seen {
     }
 
     /// Why a run could not judge its target for a reason of ours, which the checker cannot know: it saw no more than that
-    /// something did not work. `reached` tells whether the target had its say.
-    pub fn fault(&self, reached: bool) -> Option<FaultKind> {
-        match self {
-            Self { setup: Some(_), .. } => Some(FaultKind::InvalidParams),
-            Self { resolver_failed: true, .. } if !reached => Some(FaultKind::Resolver),
-            Self { denials: 1.., .. } if !reached => Some(FaultKind::Denied),
-            _ => None,
+    /// something did not work. Whatever it reached before, the last attempt is what it gave up at.
+    pub fn fault(&self) -> Option<FaultKind> {
+        match self.last {
+            _ if self.setup.is_some() => Some(FaultKind::InvalidParams),
+            Attempt::Unresolved => Some(FaultKind::Resolver),
+            Attempt::Denied => Some(FaultKind::Denied),
+            Attempt::Made | Attempt::None => None,
         }
     }
 
@@ -107,6 +120,18 @@ mod tests {
         assert_eq!(seen.pin("db", vec![one]), [one]);
         assert_eq!(seen.pin("db", vec![two]), [one]);
         assert_eq!(seen.pin("other", vec![two]), [two]);
+    }
+
+    #[test]
+    fn the_last_attempt_decides_whose_fault_it_is() {
+        let mut seen = Seen::default();
+        assert_eq!(seen.fault(), None);
+        seen.deny(Denial::lookup("a"));
+        assert_eq!(seen.fault(), Some(FaultKind::Denied));
+        seen.last = Attempt::Made;
+        assert_eq!(seen.fault(), None);
+        seen.last = Attempt::Unresolved;
+        assert_eq!(seen.fault(), Some(FaultKind::Resolver));
     }
 
     #[test]
