@@ -1,6 +1,7 @@
 //! The real agent: started as a user starts it, asked as others ask it.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -47,7 +48,11 @@ pub fn vitald(arguments: &[&str]) -> Ended {
 }
 
 fn command() -> Command {
-    let mut command = Command::new(program());
+    command_of(&program())
+}
+
+fn command_of(program: &Path) -> Command {
+    let mut command = Command::new(program);
     for variable in ["RUST_LOG", "NODE_NAME", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY"] {
         command.env_remove(variable);
     }
@@ -64,6 +69,13 @@ impl Agent {
         let main = site.main();
         let mut run = command();
         run.arg("run").arg("--config").arg(main).args(arguments);
+        Self::answering(run, site)
+    }
+
+    /// Another build of the agent, with these variables.
+    pub fn start_program(site: &Site, program: &Path, variables: &[(&str, &OsStr)]) -> Self {
+        let mut run = command_of(program);
+        run.arg("run").arg("--config").arg(site.main()).envs(variables.iter().copied());
         Self::answering(run, site)
     }
 
@@ -98,6 +110,13 @@ impl Agent {
 
     pub fn pid(&self) -> u32 {
         self.server.pid()
+    }
+
+    /// `VmRSS`: the memory that it has, in bytes.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the agent lives");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a number");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
     }
 
     pub fn log(&self) -> String {

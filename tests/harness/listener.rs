@@ -1,6 +1,7 @@
 //! A TCP service that is no more than a listening socket.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -15,33 +16,40 @@ pub enum Manner {
     Closing,
     /// Accepts, and says nothing for ever.
     Silent,
+    /// Accepts, says that whatever it is asked, and closes.
+    Answering(&'static str),
 }
 
 pub struct Listener {
-    port: u16,
+    address: SocketAddr,
     manner: Manner,
     running: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
 }
 
 impl Listener {
     pub fn start(manner: Manner) -> Self {
-        let mut listener = Self { port: free_port(), manner, running: None };
+        Self::at(Ipv4Addr::LOCALHOST.into(), manner)
+    }
+
+    /// On an address of this machine.
+    pub fn at(ip: IpAddr, manner: Manner) -> Self {
+        let mut listener = Self { address: SocketAddr::new(ip, free_port()), manner, running: None };
         listener.open();
         listener
     }
 
     pub fn port(&self) -> u16 {
-        self.port
+        self.address.port()
     }
 
     /// `tcp://127.0.0.1:PORT`
     pub fn url(&self) -> String {
-        format!("tcp://127.0.0.1:{}", self.port)
+        format!("tcp://{}", self.address)
     }
 
     /// Listens, again.
     pub fn open(&mut self) {
-        let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).expect("the port is free");
+        let socket = TcpListener::bind(self.address).expect("the port is free");
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, manner) = (stop.clone(), self.manner);
         let accepting = std::thread::spawn(move || {
@@ -50,8 +58,10 @@ impl Listener {
                 if stopped.load(Ordering::Relaxed) {
                     return;
                 }
-                if manner == Manner::Silent {
-                    held.push(connection);
+                match manner {
+                    Manner::Closing => {}
+                    Manner::Silent => held.push(connection),
+                    Manner::Answering(text) => answer(connection, text),
                 }
             }
         });
@@ -62,7 +72,7 @@ impl Listener {
     pub fn close(&mut self) {
         let Some((stop, accepting)) = self.running.take() else { return };
         stop.store(true, Ordering::Relaxed);
-        connects(self.port);
+        connects_to(self.address);
         let _ = accepting.join();
     }
 }
@@ -73,8 +83,18 @@ impl Drop for Listener {
     }
 }
 
+/// A client that breaks off gets nothing.
+fn answer(connection: std::io::Result<TcpStream>, text: &str) {
+    let Ok(mut connection) = connection else { return };
+    let _ = connection.set_read_timeout(Some(Duration::from_secs(1)));
+    let _ = connection.read(&mut [0; 4096]).and_then(|_| connection.write_all(text.as_bytes()));
+}
+
 /// Does something listen there?
 pub fn connects(port: u16) -> bool {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    connects_to(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+}
+
+fn connects_to(address: SocketAddr) -> bool {
     TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
 }

@@ -1,4 +1,4 @@
-//! A real redis-server without persistence.
+//! A real redis-server without persistence, over TCP or over TLS.
 
 use std::process::Command;
 use std::time::Duration;
@@ -8,27 +8,42 @@ use tempfile::TempDir;
 use super::child::Server;
 use super::listener::connects;
 use super::ports::free_port;
+use super::tls::{Ca, Identity};
 use super::wait::{eventually, that};
 
 pub struct Redis {
     port: u16,
-    password: Option<String>,
+    scheme: &'static str,
+    /// What it is told beside its port.
+    options: Vec<String>,
     dir: TempDir,
     server: Option<Server>,
 }
 
 impl Redis {
     pub fn start() -> Self {
-        Self::with(None)
+        Self::with("redis", Vec::new())
     }
 
     pub fn with_password(password: &str) -> Self {
-        Self::with(Some(password.to_owned()))
+        Self::with("redis", vec!["--requirepass".into(), password.into()])
     }
 
-    fn with(password: Option<String>) -> Self {
+    /// Speaks nothing but TLS.
+    pub fn with_tls(identity: &Identity) -> Self {
+        Self::with("rediss", tls(identity, "no"))
+    }
+
+    /// As [`Redis::with_tls`], with those who show a certificate of that authority.
+    pub fn with_tls_for_clients_of(identity: &Identity, ca: &Ca) -> Self {
+        let mut options = tls(identity, "yes");
+        options.extend(["--tls-ca-cert-file".into(), ca.file().display().to_string()]);
+        Self::with("rediss", options)
+    }
+
+    fn with(scheme: &'static str, options: Vec<String>) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let mut redis = Self { port: free_port(), password, dir, server: None };
+        let mut redis = Self { port: free_port(), scheme, options, dir, server: None };
         redis.restart();
         redis
     }
@@ -37,9 +52,9 @@ impl Redis {
         self.port
     }
 
-    /// `redis://127.0.0.1:PORT`
+    /// `redis://127.0.0.1:PORT` or `rediss://127.0.0.1:PORT`
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
     /// SIGKILL.
@@ -50,13 +65,23 @@ impl Redis {
     /// Starts it again on its port.
     pub fn restart(&mut self) {
         let mut command = Command::new("redis-server");
-        command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &self.port.to_string()]);
-        command.arg("--dir").arg(self.dir.path());
-        if let Some(password) = &self.password {
-            command.args(["--requirepass", password]);
-        }
+        command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]).arg("--dir").arg(self.dir.path());
+        let port = self.port.to_string();
+        match self.scheme {
+            "rediss" => command.args(["--port", "0", "--tls-port", &port]),
+            _ => command.args(["--port", &port]),
+        };
+        command.args(&self.options);
         self.server = Some(Server::start("redis-server", &mut command, &self.dir.path().join("log")));
         let accepts = || that(connects(self.port), || "it refuses".into());
         eventually("redis-server accepts connections", Duration::from_secs(10), accepts);
     }
+}
+
+fn tls(identity: &Identity, clients: &str) -> Vec<String> {
+    let (cert, key) = (identity.cert.display(), identity.key.display());
+    format!("--tls-cert-file {cert} --tls-key-file {key} --tls-auth-clients {clients}")
+        .split(' ')
+        .map(ToOwned::to_owned)
+        .collect()
 }
