@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::harness::{
-    Agent, Etcd, Listener, Manner, Poll, Site, Table, alone, check, eventually, guest, service, that, throughout,
+    Etcd, Listener, Manner, Poll, Site, Table, alone, check, eventually, guest, service, that, throughout,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -21,57 +21,8 @@ fn site(etcd: &Etcd, guests: &[&str], hostile: Vec<Table>) -> Site {
     site
 }
 
-fn runs(agent: &Agent, check: &str, result: &str) -> f64 {
-    agent.metrics().sum("vitald_check_runs_total", &[("check", check), ("result", result)])
-}
-
 fn message(seen: &serde_json::Value) -> &str {
     seen["message"].as_str().unwrap_or_default()
-}
-
-#[test]
-fn each_sin_has_its_name() {
-    let (etcd, silent) = (Etcd::start(), Listener::start(Manner::Silent));
-    let forbidden = Listener::start(Manner::Closing);
-    let faults = [
-        ("looper", "cpu", "computing"),
-        ("allocator", "limit", "memory"),
-        ("trapper", "trap", "deliberate"),
-        ("trespasser", "denied", ""),
-        ("sleeper", "idle", ""),
-        ("huge", "limit", ""),
-    ];
-    let mut hostile: Vec<Table> = faults.iter().map(|(name, ..)| check(name, name)).collect();
-    let to = format!("params = {{ to = \"127.0.0.1:{}\" }}", forbidden.port());
-    hostile[3] = hostile[3].clone().line(&to);
-    hostile.push(check("hanger", "hanger").target(&silent.url()));
-    let guests = ["looper", "allocator", "trapper", "trespasser", "sleeper", "huge", "hanger"];
-    let site = site(&etcd, &guests, hostile);
-    let agent = site.start();
-    eventually("the key is there", SOON, || that(etcd.get(KEY).is_some(), || "no key".into()));
-    let revision = etcd.revision();
-    let live = Poll::start(&agent, "/health/live", 200);
-    let serving = Poll::start(&agent, "/health/services/shop", 200);
-
-    for (name, reason, text) in faults {
-        let seen = agent.until_unknown(name, reason);
-        assert!(message(&seen).contains(text), "{name}: {seen}");
-        assert!(seen["last"].is_null(), "a fault says nothing of the target: {seen}");
-        assert!(runs(&agent, name, reason) >= 1.0, "{name} has no run that ended with {reason}");
-    }
-    agent.until("hanger", "DOWN");
-    let seen = agent.check("hanger");
-    let evidence = format!("timeout after 300 ms: read 127.0.0.1:{}", silent.port());
-    assert!(message(&seen).starts_with(&evidence), "wanted {evidence:?}: {seen}");
-    assert!(runs(&agent, "hanger", "timeout") >= 1.0);
-    assert!(agent.metrics().sum("vitald_egress_denied_total", &[("check", "trespasser")]) >= 1.0);
-
-    live.stop();
-    serving.stop();
-    let key = etcd.get(KEY).expect("the key is there");
-    assert!(etcd.lease_left(key.lease) > 0);
-    assert_eq!(etcd.events_since(revision, "/services"), Vec::<String>::new());
-    assert_eq!(agent.metrics().sum("vitald_registry_leases_lost_total", &[]), 0.0);
 }
 
 #[test]
@@ -104,6 +55,62 @@ fn a_flood_breaks_no_scrape_and_forges_no_line() {
     assert!(metrics.get("up", &[]).is_none(), "a series was forged");
     let log = agent.log();
     assert!(!log.contains('\u{1b}') && !log.lines().any(|line| line.starts_with("level=error")), "a line was forged");
+}
+
+#[test]
+fn of_measurements_that_clash_the_first_is_kept() {
+    let site = Site::new();
+    site.plugin("mislabeler", guest("mislabeler"));
+    site.drop_in("checks", [check("labels-1", "mislabeler"), check("labels-2", "mislabeler")]);
+    let agent = site.start();
+    agent.until("labels-1", "UP");
+    agent.until("labels-2", "UP");
+    let metrics = agent.metrics();
+    let of = |name: &str| metrics.get(&format!("vitald_value_good{name}"), &[("check", "labels-1")]);
+    for (name, value) in [
+        ("", Some(1.0)),
+        ("_labels", Some(1.0)),
+        ("_seconds", Some(1.0)),
+        ("_kind_total", Some(1.0)),
+        ("_text", Some(1.0)),
+        ("_twice", None),
+        ("_taken", None),
+        ("_number", None),
+    ] {
+        assert_eq!(of(name), value, "good{name}");
+    }
+    let swapped = metrics.values_of("vitald_value_good_swapped_total", "check");
+    assert!(!swapped.is_empty(), "neither of two kinds was kept");
+}
+
+#[test]
+fn who_floods_the_log_is_cut_short() {
+    /// What a run may log, unless its check says otherwise.
+    const LINES: f64 = 20.0;
+    let site = Site::new().with_defaults("interval = \"3s\"\ntimeout = \"3s\"");
+    for name in ["log_flood", "stderr_flood"] {
+        site.plugin(name, guest(name));
+    }
+    let few = check("few", "log_flood").line("limits = { log_lines = 3 }");
+    site.drop_in("hostile", [check("log_flood", "log_flood"), few, check("stderr_flood", "stderr_flood")]);
+    let agent = site.start();
+    agent.until("log_flood", "UP");
+    agent.until("few", "UP");
+    let seen = agent.until_unknown("stderr_flood", "trap");
+    let said = message(&seen);
+    assert!(said.contains("flooding, line 0") && said.contains("deliberate, after the flood"), "head and tail: {seen}");
+    assert!(said.len() <= 4096 && !said.contains(char::is_control), "{seen}");
+
+    let (log, metrics) = (agent.log(), agent.metrics());
+    assert!(!log.lines().any(|line| line.starts_with("level=error")), "a line was forged");
+    for (name, cap) in [("log_flood", LINES), ("few", 3.0)] {
+        // One more may be in flight.
+        let runs = metrics.sum("vitald_check_runs_total", &[("check", name)]) + 1.0;
+        let lines = log.lines().filter(|line| line.contains(&format!("check {name} says: flooding"))).count();
+        assert!(lines > 0 && lines as f64 <= cap * runs, "{name}: {lines} lines of {runs} runs");
+    }
+    assert!(log.lines().all(|line| line.len() < 4096), "a line has no end");
+    assert!(!log.contains("check stderr_flood says"), "what a guest prints is shown with its fault only");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Agent, Listener, Manner, Redis, Site, alone, check, that, throughout};
+use crate::harness::{Agent, Listener, Manner, Redis, Site, alone, check, eventually, guest, that, throughout};
 
 /// A line of `/proc/PID/status`, in KiB.
 fn memory(agent: &Agent, line: &str) -> u64 {
@@ -71,4 +71,28 @@ fn long_a_thousand_checks_start_in_time() {
     // Ten times the target of 50 ms.
     assert!(late <= 0.5, "p99 lateness {late} s");
     agent.answers("/health", 200).unwrap();
+}
+
+/// The resident memory of an agent whose so many checks have run once and now wait.
+fn idle(checks: usize) -> u64 {
+    let site = Site::new().with_defaults("interval = \"1h\"\ntimeout = \"5s\"");
+    site.plugin("noop", guest("noop"));
+    site.drop_in("checks", (0..checks).map(|n| check(&format!("check-{n}"), "noop")));
+    let agent = site.start();
+    eventually("each has run", Duration::from_secs(60), || {
+        let up = agent.metrics().sum("vitald_check_up", &[]);
+        that(up == checks as f64, || format!("{up} are up"))
+    });
+    memory(&agent, "VmRSS")
+}
+
+#[test]
+#[ignore = "a measurement: tests/run --long"]
+fn long_memory_of_a_thousand_idle_checks() {
+    const CHECKS: usize = 1000;
+    let _machine = alone();
+    let (one, many) = (idle(1), idle(CHECKS));
+    let each = many.saturating_sub(one) as f64 / (CHECKS - 1) as f64;
+    println!("measured: idle checks: VmRSS {one} KiB with 1, {many} KiB with {CHECKS}: {each:.1} KiB each");
+    assert!(many < 450 * 1024, "ten times the target of 45 MB: {many} KiB");
 }

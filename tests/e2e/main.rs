@@ -14,15 +14,21 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod caps;
+mod catalogue;
 mod configuration;
 mod edits;
+mod egress;
 mod guests;
 mod hostile;
 mod http;
 mod long;
 mod outages;
+mod overload;
 mod plugins;
 mod readme;
 mod registration;
 mod secrets;
 mod stopping;
+mod tls;
+mod toolchains;

@@ -1,0 +1,19 @@
+//! Opens connections to its target and keeps them all, until it gets no more.
+
+use vitald_sdk::prelude::*;
+
+/// Far more than anyone gets.
+const WANTED: usize = 2000;
+
+/// Says how many it got, and what it was told then.
+#[checker(schemes = ["tcp"])]
+fn hoarder(target: Target) -> Result<Outcome> {
+    let mut hoard = Vec::new();
+    for _ in 0..WANTED {
+        match target.connect() {
+            Ok(stream) => hoard.push(stream),
+            Err(error) => return Ok(up(format!("hoarded {}: {error}", hoard.len()))),
+        }
+    }
+    Ok(up(format!("hoarded {}: no end of it", hoard.len())))
+}

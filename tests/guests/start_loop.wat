@@ -1,0 +1,3 @@
+;; Computes for ever in its start function: before anyone has called it.
+(func $spin (loop (br 0)))
+(start $spin)
