@@ -206,21 +206,17 @@ mod tests {
 
     /// Texts that are often schemas, and often hostile ones.
     fn schema_like() -> impl Strategy<Value = Value> {
-        const KEYS: [&str; 20] = [
-            "type", "properties", "additionalProperties", "unevaluatedProperties", "$ref", "$defs", "allOf", "anyOf",
-            "oneOf", "not", "if", "then", "else", "items", "contains", "pattern", "patternProperties", "enum", "a", "b",
-        ];
-        const TEXTS: [&str; 10] = [
-            "object", "string", "#/$defs/a", "#/$defs/b", "#", "^(a+)+$", "(a|a){999}{999}", "(((((a*)*)*)*)*)*", "[",
-            "\\p{L}{1000}",
-        ];
+        const KEYS: &str = "type properties additionalProperties unevaluatedProperties $ref $defs allOf anyOf oneOf \
+                            not if then else items contains pattern patternProperties enum a b";
+        const TEXTS: &str = "object string #/$defs/a #/$defs/b # ^(a+)+$ (a|a){999}{999} ((((a*)*)*)*)* [ \\p{L}{1000}";
+        let words = |text: &'static str| proptest::sample::select(text.split(' ').collect::<Vec<_>>());
         let leaf = prop_oneof![
-            proptest::sample::select(TEXTS.as_slice()).prop_map(Value::from),
+            words(TEXTS).prop_map(Value::from),
             any::<i64>().prop_map(Value::from),
             any::<bool>().prop_map(Value::from),
         ];
-        leaf.prop_recursive(5, 60, 6, |inner| {
-            let key = proptest::sample::select(KEYS.as_slice()).prop_map(str::to_owned);
+        leaf.prop_recursive(5, 60, 6, move |inner| {
+            let key = words(KEYS).prop_map(str::to_owned);
             let map = proptest::collection::vec((key, inner.clone()), 0..6);
             prop_oneof![
                 3 => map.prop_map(|entries| Value::Object(entries.into_iter().collect())),
