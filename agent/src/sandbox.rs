@@ -48,6 +48,7 @@ mod eyeballs;
 mod limits;
 #[cfg(test)]
 mod load_tests;
+mod log_budget;
 mod metrics;
 mod net;
 mod pace;

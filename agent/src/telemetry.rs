@@ -20,9 +20,13 @@ pub enum LogFormat {
     Json,
 }
 
+const QUIET: &str = "wasmtime_wasi_http=off,wasmtime_wasi=off,hickory_resolver=off,hickory_net=off,hickory_proto=off";
+
 /// Starts logging to standard error. `RUST_LOG` wins over `level`.
 pub fn init_logs(format: LogFormat, level: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    // Libraries log what guests make them do, as often as guests like; what matters of it is logged by us.
+    let own = format!("{level},{QUIET}");
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(own));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second call (tests) changes nothing.
     let _ = match format {

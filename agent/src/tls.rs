@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use crate::files::Stamp;
 use crate::model::check::TlsDef;
@@ -107,6 +107,8 @@ impl Witness {
 pub struct Tls {
     provider: Arc<CryptoProvider>,
     kept: Mutex<HashMap<TlsDef, Arc<Loaded>>>,
+    /// The system's authorities, and when they were read.
+    system: Mutex<Option<(Instant, Arc<RootCertStore>)>>,
 }
 
 /// A definition with its files read.
@@ -127,7 +129,11 @@ impl Loaded {
 
 impl Default for Tls {
     fn default() -> Self {
-        Self { provider: Arc::new(rustls::crypto::ring::default_provider()), kept: Mutex::default() }
+        Self {
+            provider: Arc::new(rustls::crypto::ring::default_provider()),
+            kept: Mutex::default(),
+            system: Mutex::default(),
+        }
     }
 }
 
@@ -157,10 +163,22 @@ impl Tls {
         }
         let loaded = Arc::new(self.load(def)?);
         if kept.len() >= KEPT {
-            kept.clear();
+            let any = kept.keys().next().cloned();
+            any.map(|any| kept.remove(&any));
         }
         kept.insert(def.clone(), loaded.clone());
         Ok(loaded)
+    }
+
+    /// A hundred certificates take milliseconds to read; every definition shares them.
+    fn system_roots(&self) -> Result<Arc<RootCertStore>, TlsError> {
+        let mut system = self.system.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, roots)) = system.as_ref().filter(|(when, _)| when.elapsed() < SYSTEM_ROOTS_AGE) {
+            return Ok(roots.clone());
+        }
+        let roots = Arc::new(files::system_roots()?);
+        *system = Some((Instant::now(), roots.clone()));
+        Ok(roots)
     }
 
     fn load(&self, def: &TlsDef) -> Result<Loaded, TlsError> {
@@ -168,11 +186,11 @@ impl Tls {
         let paths = def.ca_file.iter().chain(def.identity.iter().flat_map(|(cert, key)| [cert, key]));
         let stamps = paths.map(|path| (path.clone(), Stamp::of(path))).collect();
         let roots = match &def.ca_file {
-            Some(path) => files::roots(path)?,
-            None => files::system_roots()?,
+            Some(path) => Arc::new(files::roots(path)?),
+            None => self.system_roots()?,
         };
         let rustls = |error: rustls::Error| TlsError::Rustls(error.to_string());
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), self.provider.clone())
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, self.provider.clone())
             .build()
             .map_err(|error| TlsError::Rustls(error.to_string()))?;
         let builder = ClientConfig::builder_with_provider(self.provider.clone())

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use crate::harness::{Agent, Listener, Manner, Site, Table, by_hand, check, eventually, guest, that, throughout};
+use crate::harness::{
+    Agent, Listener, Manner, Metrics, Site, Table, by_hand, check, eventually, guest, that, throughout,
+};
 
 const SOON: Duration = Duration::from_secs(20);
 /// What a text that was cut ends with.
@@ -115,8 +117,8 @@ fn squatters(count: usize, params: &str, plugin: impl Fn(usize) -> String) -> Ve
 
 /// Watches runs be turned away for a while: nobody is judged by that, no more is held than may be, and work goes on.
 fn are_turned_away(agent: &Agent, enough: f64, held: impl Fn(&Agent) -> Result<(), String>) {
-    let turned_away = |agent: &Agent| agent.metrics().sum("vitald_check_skipped_total", &[("reason", "overloaded")]);
-    eventually("runs are turned away", SOON, || that(turned_away(agent) >= 10.0, || "not yet".into()));
+    let turned_away = |metrics: &Metrics| metrics.sum("vitald_check_skipped_total", &[("reason", "overloaded")]);
+    eventually("runs are turned away", SOON, || that(turned_away(&agent.metrics()) >= 10.0, || "not yet".into()));
     throughout("nobody is judged by it", Duration::from_secs(4), || {
         let details = agent.try_get("/health")?.json()["details"].to_string();
         that(!details.contains("\"DOWN\"") && !details.contains("\"UNKNOWN\""), || details)?;
@@ -126,7 +128,7 @@ fn are_turned_away(agent: &Agent, enough: f64, held: impl Fn(&Agent) -> Result<(
     let all = metrics.sum("vitald_check_runs_total", &[]);
     let well = metrics.sum("vitald_check_runs_total", &[("result", "up")]);
     assert!(all == well && all >= enough, "{all} runs, {well} up");
-    let (due, skipped) = (metrics.sum("vitald_schedule_due_total", &[]), turned_away(agent));
+    let (due, skipped) = (metrics.sum("vitald_schedule_due_total", &[]), turned_away(&metrics));
     println!("measured: of a full sandbox: {due} due, {well} up, {skipped} overloaded");
 }
 

@@ -299,7 +299,10 @@ pub fn unwrap(address: IpAddr) -> IpAddr {
         [0, 0, 0, 0, 0, 0xffff] => v4(g, h),
         // `::` and `::1` are themselves.
         [0, 0, 0, 0, 0, 0] if g != 0 || h > 1 => v4(g, h),
-        [0x64, 0xff9b, 0, 0, 0, 0] => v4(g, h),
+        // The well-known prefix, and the one for local use (RFC 8215).
+        [0x64, 0xff9b, 0, 0, 0, 0] | [0x64, 0xff9b, 1, ..] => v4(g, h),
+        // IPv4-translated (RFC 2765).
+        [0, 0, 0, 0, 0xffff, 0] => v4(g, h),
         [0x2002, ..] => v4(b, c),
         _ => address,
     }

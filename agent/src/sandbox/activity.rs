@@ -22,6 +22,8 @@ pub enum Step {
     Write = 5,
     /// A socket of `wasi:sockets`, which does not say what it does.
     Wait = 6,
+    /// A connection is open, and nothing is done with it.
+    Open = 7,
 }
 
 impl Activity {
@@ -34,9 +36,19 @@ impl Activity {
         self.step.store(step as u8, Ordering::Relaxed);
     }
 
+    /// Nothing is done with any connection.
+    pub fn rest(&self) {
+        self.step.store(0, Ordering::Relaxed);
+    }
+
     /// Is a name being looked up?
     pub fn is_resolving(&self) -> bool {
         self.step.load(Ordering::Relaxed) == Step::Resolve as u8
+    }
+
+    /// Is a connection being opened? Whoever gives up at the deadline has closed it by then.
+    pub fn is_opening(&self) -> bool {
+        [Step::Connect as u8, Step::Tls as u8].contains(&self.step.load(Ordering::Relaxed))
     }
 
     /// `connect db.internal:5432`, where a connection is or was worked with.
@@ -48,6 +60,7 @@ impl Activity {
             4 => "read",
             5 => "write",
             6 => "waiting for",
+            7 => "connected to",
             _ => return None,
         };
         Some(format!("{word} {}", self.peer.lock().unwrap_or_else(PoisonError::into_inner)))

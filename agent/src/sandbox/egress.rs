@@ -23,12 +23,12 @@ use super::eyeballs;
 use super::resolver::{LookupError, Resolver};
 use super::wire::{Socket, Wire, WireError};
 
-pub use self::seen::{Attempt, Denial, Seen};
+pub use self::seen::{Attempt, Denial, MAX_NAMES, Seen};
 
 /// Open sockets of one run, unless its check says otherwise: each is a file descriptor of the agent.
 pub const DEFAULT_SOCKETS: usize = 32;
 /// Addresses tried for one name.
-const MAX_ADDRESSES: usize = 8;
+const MAX_ADDRESSES: usize = 4;
 
 /// What all runs reach the network with.
 pub struct Network {
@@ -49,6 +49,8 @@ pub enum ConnectError {
     Timeout,
     #[error("this run has {0} sockets open already, which is all it may have")]
     TooMany(usize),
+    #[error("this run has looked up {MAX_NAMES} names already, which is all it may")]
+    TooManyNames,
     #[error(transparent)]
     Setup(#[from] TlsError),
     #[error(transparent)]
@@ -149,7 +151,7 @@ impl Egress {
         port: u16,
         limit: Option<Duration>,
     ) -> Result<Opened, ConnectError> {
-        let Some(host) = Host::parse(host) else { return Err(ConnectError::NameNotFound) };
+        let Some(host) = Host::parse(host) else { return Err(self.deny(Denial::odd(host))) };
         let allowed = self.grants().is_some_and(|grants| match &host {
             Host::Name(name) => grants.allows_name(Protocol::Tcp, name, port),
             Host::Address(address) => grants.allows_address(Protocol::Tcp, *address, port),
@@ -165,7 +167,10 @@ impl Egress {
         self.activity.step(Step::Connect);
         self.seen().last = Attempt::Made;
         let connected = timeout_at(until, eyeballs::connect(&addresses, port)).await;
-        let (stream, peer) = connected.map_err(|_| ConnectError::Timeout)?.map_err(WireError::Io)?;
+        // At the deadline the step stays what it was, for the message.
+        let connected = connected.map_err(|_| ConnectError::Timeout)?;
+        self.activity.step(Step::Open);
+        let (stream, peer) = connected.map_err(WireError::Io).inspect_err(|_| self.activity.rest())?;
         // A check sends small messages and waits for the answer.
         let _ = stream.set_nodelay(true);
         let timings = vec![("resolve", resolved), ("connect", begun.elapsed().saturating_sub(resolved))];
@@ -184,11 +189,17 @@ impl Egress {
         let (begun, until) = (Instant::now(), self.until(limit));
         let plain = TlsDef::default();
         let def = self.binding.as_ref().map_or(&plain, |binding| &binding.definition.tls);
-        let begin =
-            self.network.tls.begin(def, wish).inspect_err(|error| self.seen().setup = Some(error.to_string()))?;
+        let begin = self.network.tls.begin(def, wish).inspect_err(|error| {
+            // A name may be the guest's own choice; the files are the operator's.
+            if !matches!(error, TlsError::ServerName(_)) {
+                self.seen().setup = Some(error.to_string());
+            }
+        })?;
         let (connection, witness) = begin.into_parts();
         self.activity.step(Step::Tls);
-        let wire = timeout_at(until, wire.handshake(connection)).await.map_err(|_| ConnectError::Timeout)??;
+        let shaken = timeout_at(until, wire.handshake(connection)).await.map_err(|_| ConnectError::Timeout)?;
+        self.activity.step(Step::Open);
+        let wire = shaken?;
         let took = begun.elapsed();
         self.seen().phase("tls", took);
         let peer = wire.with_tls(|connection| witness.peer(connection)).unwrap_or_default();
@@ -197,7 +208,7 @@ impl Egress {
 
     /// Looks up a name for a guest that connects by itself. An address is its own answer.
     pub async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, ConnectError> {
-        let Some(host) = Host::parse(name) else { return Err(ConnectError::NameNotFound) };
+        let Some(host) = Host::parse(name) else { return Err(self.deny(Denial::odd(name))) };
         if let Host::Name(name) = &host {
             if !self.grants().is_some_and(|grants| grants.allows_lookup(name)) {
                 return Err(self.deny(Denial::lookup(name)));
@@ -207,19 +218,22 @@ impl Egress {
         self.addresses(&host, 0, self.deadline).await
     }
 
+    /// Notes that something was refused which no grant allows.
+    pub fn refuse(&self, what: String) {
+        let advice = "no grant allows this: a check serves nobody".to_owned();
+        self.deny(Denial { what, advice });
+    }
+
+    /// May a datagram of this address be taken? That a stranger sends one is not the check's doing.
+    pub fn takes_from(&self, address: SocketAddr) -> bool {
+        self.granted(Protocol::Udp, address).is_some()
+    }
+
     /// May a guest's own socket use this address? Either it is granted itself, or it is what a granted name led to in
     /// this run.
     pub fn permits(&self, protocol: Protocol, address: SocketAddr) -> bool {
-        let (ip, port) = (address.ip(), address.port());
-        let name = self.grants().and_then(|grants| {
-            if grants.allows_address(protocol, ip, port) {
-                return Some(ip.to_string());
-            }
-            let seen = self.seen();
-            let pinned =
-                seen.pins.iter().find(|(name, pins)| pins.contains(&ip) && grants.allows_name(protocol, name, port));
-            pinned.map(|(name, _)| name.clone())
-        });
+        let port = address.port();
+        let name = self.granted(protocol, address);
         match name {
             Some(name) => {
                 self.activity.peer(format!("{name}:{port}"));
@@ -234,15 +248,36 @@ impl Egress {
         }
     }
 
+    /// The granted name or address that stands for this one.
+    fn granted(&self, protocol: Protocol, address: SocketAddr) -> Option<String> {
+        let (grants, ip, port) = (self.grants()?, address.ip(), address.port());
+        if grants.allows_address(protocol, ip, port) {
+            return Some(ip.to_string());
+        }
+        let seen = self.seen();
+        let mut pins = seen.pins.iter();
+        let pinned = pins.find(|(name, pins)| pins.contains(&ip) && grants.allows_name(protocol, name, port));
+        pinned.map(|(name, _)| name.clone())
+    }
+
     fn deny(&self, denial: Denial) -> ConnectError {
         self.seen().deny(denial);
         ConnectError::Denied
     }
 
+    /// All sockets that the run may have are open.
+    pub fn full(&self) -> ConnectError {
+        self.seen().last = Attempt::Capped;
+        ConnectError::TooMany(self.max_sockets)
+    }
+
     fn take_slot(self: &Arc<Self>) -> Result<Slot, ConnectError> {
         self.open.fetch_add(1, Ordering::Relaxed);
         let slot = Slot { egress: self.clone() };
-        if self.connections() > self.max_sockets { Err(ConnectError::TooMany(self.max_sockets)) } else { Ok(slot) }
+        if self.connections() > self.max_sockets {
+            return Err(self.full());
+        }
+        Ok(slot)
     }
 
     /// What a host leads to in this run. `port` is for the message of a refusal; 0 where it is not known yet.
@@ -263,8 +298,16 @@ impl Egress {
     }
 
     async fn resolved(&self, name: &str, port: u16, until: Instant) -> Result<Vec<IpAddr>, ConnectError> {
+        if !self.seen().begin_lookup() {
+            return Err(ConnectError::TooManyNames);
+        }
         self.activity.step(Step::Resolve);
-        let found = self.network.resolver.lookup(name, until).await.inspect_err(|error| {
+        let found = self.network.resolver.lookup(name, until).await;
+        // At the deadline the step stays what it was, for the message.
+        if Instant::now() < self.deadline {
+            self.activity.rest();
+        }
+        let found = found.inspect_err(|error| {
             let unanswered = *error == LookupError::Unavailable;
             self.seen().last = if unanswered { Attempt::Unresolved } else { Attempt::Made };
         })?;

@@ -5,39 +5,32 @@
 //! used in its place. What only the C library knows (NSS modules such as mDNS or sssd) is not asked: it blocks, and
 //! cannot be given up.
 
+mod dns;
 mod hosts;
 
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{
-    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
-};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::system_conf::parse_resolv_conf;
 use tokio::time::timeout_at;
 
 use crate::files::Stamp;
 
+use self::dns::Dns;
 use self::hosts::Hosts;
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 const HOSTS: &str = "/etc/hosts";
-const DNS_PORT: u16 = 53;
 /// How often the two files are looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// One question to one server. resolv.conf's default of 5 s outlasts most checks.
-const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// Last good addresses are used for so long.
 const REMEMBERED: Duration = Duration::from_secs(3600);
 /// Names whose last good addresses are kept.
 const NAMES: usize = 4096;
+/// Addresses of one name; whoever answers may send thousands.
+const ADDRESSES: usize = 16;
 /// After a question that nobody answered, the remembered addresses are used at once for so long.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -68,7 +61,7 @@ struct State {
     looked: Option<Instant>,
     stamps: [Option<Stamp>; 2],
     hosts: Hosts,
-    dns: Option<Arc<TokioResolver>>,
+    dns: Option<Arc<Dns>>,
     good: HashMap<String, Good>,
 }
 
@@ -98,13 +91,10 @@ impl Resolver {
             Some(_) => Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2,
             None => deadline,
         };
-        let answer = timeout_at(patience.into(), dns.lookup_ip(name)).await;
-        match answer.map_err(|_| LookupError::Unavailable).and_then(|answer| answer.map_err(|error| cause(&error))) {
-            Ok(answer) => self.learned(name, answer.iter().collect()),
-            Err(LookupError::NotFound) => {
-                self.lock().good.remove(name);
-                Err(LookupError::NotFound)
-            }
+        match timeout_at(patience.into(), dns.addresses(name)).await.unwrap_or(Err(LookupError::Unavailable)) {
+            Ok(addresses) => Ok(self.learned(name, addresses)),
+            // Good addresses stay remembered: one wrong "no" must not cost them.
+            Err(LookupError::NotFound) => Err(LookupError::NotFound),
             Err(LookupError::Unavailable) => self.unanswered(name),
         }
     }
@@ -128,19 +118,17 @@ impl Resolver {
         state.good.get(name).filter(|good| good.is_used()).map(|good| good.addresses.clone())
     }
 
-    fn learned(&self, name: &str, mut addresses: Vec<IpAddr>) -> Result<Found, LookupError> {
-        let mut seen = std::collections::BTreeSet::new();
+    fn learned(&self, name: &str, mut addresses: Vec<IpAddr>) -> Found {
+        let mut seen = BTreeSet::new();
         addresses.retain(|address| seen.insert(*address));
-        if addresses.is_empty() {
-            return Err(LookupError::NotFound);
-        }
+        addresses.truncate(ADDRESSES);
         let mut state = self.lock();
         if state.good.len() >= NAMES && !state.good.contains_key(name) {
             state.forget_oldest();
         }
         let good = Good { addresses: addresses.clone(), when: Instant::now(), unanswered: None };
         state.good.insert(name.to_owned(), good);
-        Ok(Found { addresses, local: false })
+        Found { addresses, local: false }
     }
 
     fn unanswered(&self, name: &str) -> Result<Found, LookupError> {
@@ -158,7 +146,7 @@ impl Resolver {
 enum Known {
     Found(Found),
     /// None where no DNS can be had.
-    Ask(Option<Arc<TokioResolver>>),
+    Ask(Option<Arc<Dns>>),
 }
 
 impl Good {
@@ -176,13 +164,13 @@ impl State {
         self.looked = Some(Instant::now());
         let stamps = [HOSTS, RESOLV_CONF].map(|path| Stamp::of(Path::new(path)));
         if first || self.stamps[0] != stamps[0] {
-            self.hosts = Hosts::parse(&std::fs::read_to_string(HOSTS).unwrap_or_default());
+            self.hosts = Hosts::parse(&String::from_utf8_lossy(&std::fs::read(HOSTS).unwrap_or_default()));
         }
         if first || self.stamps[1] != stamps[1] {
-            self.dns = dns(servers)
-                .map(Arc::new)
-                .inspect_err(|error| tracing::warn!("no names can be looked up: {error}"))
-                .ok();
+            match Dns::new(Path::new(RESOLV_CONF), servers) {
+                Ok(dns) => self.dns = Some(Arc::new(dns)),
+                Err(error) => tracing::warn!("{RESOLV_CONF} cannot be used, names are looked up as before: {error}"),
+            }
         }
         self.stamps = stamps;
     }
@@ -192,48 +180,5 @@ impl State {
         if let Some(name) = oldest {
             self.good.remove(&name);
         }
-    }
-}
-
-fn dns(servers: &[SocketAddr]) -> Result<TokioResolver, NetError> {
-    // Without the file, the C library asks the machine itself (resolv.conf(5)).
-    let local = || {
-        let servers = vec![server((Ipv4Addr::LOCALHOST, DNS_PORT).into())];
-        (ResolverConfig::from_name_servers(servers), ResolverOpts::default())
-    };
-    let parsed = std::fs::read(RESOLV_CONF).ok().and_then(|text| parse_resolv_conf(text).ok());
-    let (mut config, mut options) = parsed.unwrap_or_else(local);
-    if !servers.is_empty() {
-        let (domain, search, _) = config.into_parts();
-        config = ResolverConfig::from_parts(domain, search, servers.iter().copied().map(server).collect());
-    }
-    options.timeout = options.timeout.min(ANSWER_WITHIN);
-    options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
-    options.use_hosts_file = ResolveHosts::Never;
-    options.cache_size = 1024;
-    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-    *builder.options_mut() = options;
-    builder.build()
-}
-
-fn server(address: SocketAddr) -> NameServerConfig {
-    let port = |mut connection: ConnectionConfig| {
-        connection.port = address.port();
-        connection
-    };
-    NameServerConfig::new(address.ip(), true, vec![port(ConnectionConfig::udp()), port(ConnectionConfig::tcp())])
-}
-
-/// That there is no such name is an answer; everything else is none.
-fn cause(error: &NetError) -> LookupError {
-    match error {
-        NetError::Dns(DnsError::NoRecordsFound(none))
-            if matches!(none.response_code, ResponseCode::NXDomain | ResponseCode::NoError) =>
-        {
-            LookupError::NotFound
-        }
-        // A name that DNS cannot even spell.
-        NetError::Proto(_) => LookupError::NotFound,
-        _ => LookupError::Unavailable,
     }
 }

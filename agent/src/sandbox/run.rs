@@ -34,6 +34,8 @@ pub enum Ended<T> {
 pub async fn drive<T>(call: impl Future<Output = wasmtime::Result<T>>, deadline: Instant, pace: &Pace) -> Ended<T> {
     let call = pin!(call);
     match timeout_at(deadline.into(), Metered { pace, inner: call }).await {
+        // An answer that comes too late is none: what made it late may have made it wrong.
+        Ok(Ok(_)) if Instant::now() >= deadline => Ended::TimedOut,
         Ok(Ok(value)) => Ended::Returned(value),
         Ok(Err(error)) => Ended::Failed(error),
         Err(_) => Ended::TimedOut,
@@ -81,7 +83,9 @@ impl Scene<'_> {
             return fault(FaultKind::Resolver, format!("no resolver answered within {shown}"));
         }
         match self.guest.egress.activity.describe() {
-            Some(step) if self.sockets > 0 => fault(FaultKind::Timeout, format!("timeout after {shown}: {step}")),
+            Some(step) if self.sockets > 0 || self.guest.egress.activity.is_opening() => {
+                fault(FaultKind::Timeout, format!("timeout after {shown}: {step}"))
+            }
             _ => fault(FaultKind::Idle, format!("slept past the deadline of {shown} without a connection")),
         }
     }
@@ -144,7 +148,8 @@ fn cap_of(error: &wasmtime::Error) -> Option<String> {
         ("store handle limit exceeded", format!("handles: more than {COMPONENT_HANDLES} at once")),
         ("requested len", format!("random: more than {} KiB in one call", RANDOM_BYTES >> 10)),
     ];
-    let said = format!("{error:#}");
+    // The root alone: a backtrace on the way has names that the guest chose.
+    let said = error.root_cause().to_string();
     texts.into_iter().find(|(text, _)| said.contains(text)).map(|(_, cap)| cap)
 }
 

@@ -20,6 +20,7 @@ use super::captured::Captured;
 use super::egress::{Egress, Network};
 use super::engine::Engine;
 use super::limits::{GuestMemory, Limits};
+use super::log_budget::LogBudget;
 use super::metrics::SandboxMetrics;
 use super::pace::{Lateness, Pace, Turns};
 use super::resolver::Resolver;
@@ -46,6 +47,7 @@ pub struct Shared {
     pub turns: Arc<Turns>,
     pub lateness: Lateness,
     pub host: watch::Receiver<Arc<HostSample>>,
+    pub log: Arc<LogBudget>,
     network: Arc<Network>,
     metrics: SandboxMetrics,
 }
@@ -65,6 +67,7 @@ impl Shared {
             turns,
             lateness: Lateness::new(),
             host,
+            log: Arc::default(),
             network: Arc::new(Network { resolver: Resolver::new(config.dns_servers.clone()), tls: Tls::default() }),
             metrics: SandboxMetrics::new(metrics),
         }
@@ -102,6 +105,7 @@ impl Shared {
             captured,
             binding,
             host: self.host.clone(),
+            log: self.log.clone(),
             log_lines_left: limits.log_lines.unwrap_or(LOG_LINES),
         };
         let mut store = Store::new(self.engine.wasmtime(), guest);
@@ -125,6 +129,7 @@ pub struct Guest {
     pub egress: Arc<Egress>,
     pub captured: Captured,
     pub binding: Option<Arc<Binding>>,
+    pub log: Arc<LogBudget>,
     pub host: watch::Receiver<Arc<HostSample>>,
     pub log_lines_left: u32,
 }

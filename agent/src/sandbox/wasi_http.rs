@@ -31,10 +31,21 @@ const MAX_BODY: usize = 16 << 20;
 type Driving = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Sent = (Response<WasiBody>, Driving);
 
+/// The most that the host holds of a request's body that is not sent yet: a guest may have many.
+const OUTGOING: usize = 16 << 10;
+
 /// What `wasi:http` asks of us.
 pub struct Hooks(pub Arc<Egress>);
 
 impl WasiHttpHooks for Hooks {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        OUTGOING
+    }
+
+    fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
+        1
+    }
+
     fn send_request(
         &mut self,
         request: Request<WasiBody>,
@@ -96,7 +107,7 @@ fn http_error(error: ConnectError) -> Error {
         ConnectError::NameNotFound => Error::DnsError { rcode: Some("NXDOMAIN".into()), info_code: None },
         ConnectError::NameUnavailable => Error::DnsTimeout,
         ConnectError::Timeout => Error::ConnectionTimeout,
-        ConnectError::TooMany(_) => Error::ConnectionLimitReached,
+        ConnectError::TooMany(_) | ConnectError::TooManyNames => Error::ConnectionLimitReached,
         ConnectError::Setup(_) => Error::ConfigurationError,
         ConnectError::Wire(WireError::Io(error)) => Error::Connect(error),
         ConnectError::Wire(WireError::Tls(_)) => Error::TlsCertificateError,

@@ -55,11 +55,16 @@ pub fn check(egress: Arc<Egress>) -> impl Fn(SocketAddr, SocketAddrUse) -> Verdi
     move |address, used| {
         let passes = match used {
             SocketAddrUse::TcpConnect => egress.permits(Protocol::Tcp, address),
-            SocketAddrUse::UdpSend | SocketAddrUse::UdpReceive => egress.permits(Protocol::Udp, address),
+            SocketAddrUse::UdpSend => egress.permits(Protocol::Udp, address),
+            SocketAddrUse::UdpReceive => egress.takes_from(address),
             // What connecting does by itself: any address of this host, any free port.
-            SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => address.ip().is_unspecified() && address.port() == 0,
-            // Nobody is served from a check.
-            _ => false,
+            SocketAddrUse::TcpBind | SocketAddrUse::UdpBind if address.ip().is_unspecified() && address.port() == 0 => {
+                true
+            }
+            _ => {
+                egress.refuse(format!("bind to {address} or listen there"));
+                false
+            }
         };
         Box::pin(std::future::ready(passes))
     }
@@ -79,6 +84,7 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         |mut store: StoreContextMut<'_, Guest>, (family,): (IpAddressFamily,)| {
             let guest = store.data_mut();
             if guest.is_full_of_sockets() {
+                guest.egress.full();
                 return Ok((Err(ErrorCode::NewSocketLimit),));
             }
             let made = tcp_create_socket::Host::create_tcp_socket(&mut guest.sockets(), family);
@@ -91,6 +97,7 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             Box::new(async move {
                 let guest = store.data_mut();
                 if guest.is_full_of_sockets() {
+                    guest.egress.full();
                     return Ok((Err(ErrorCode::NewSocketLimit),));
                 }
                 let made = udp_create_socket::Host::create_udp_socket(&mut guest.sockets(), family).await;

@@ -171,6 +171,9 @@ impl Wire {
 
     /// [`Wire::read`] for those who bring a waker.
     pub fn poll_read(&self, context: &mut Context<'_>, size: usize) -> Poll<Result<Bytes, WireError>> {
+        if size == 0 {
+            return Poll::Ready(Ok(Bytes::new()));
+        }
         loop {
             match self.read(size) {
                 Ok(bytes) if bytes.is_empty() => {}

@@ -108,7 +108,9 @@ async fn bounded_concurrency_and_every_due_run_is_accounted_for() {
     let total: u32 = seen.values().sum();
     // Four at once of one plugin, nine seconds each.
     assert!(total <= 4 * 12, "{total}");
-    assert!(rig.counter("vitald_check_skipped_total", "c0", Some(("reason", "overloaded"))) > 0);
+    // Who gets a turn is chance.
+    let skipped = |n| rig.counter("vitald_check_skipped_total", &format!("c{n}"), Some(("reason", "overloaded")));
+    assert!((0..30).map(skipped).sum::<u64>() > 0);
     // Stopping lets the runs in flight end, and counts them.
     let Rig { stopper, task, .. } = std::mem::replace(&mut rig, Rig::start(1, Vec::new()));
     stopper.stop();

@@ -1,7 +1,8 @@
 //! The operator's PEM files.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use rustls::RootCertStore;
@@ -57,8 +58,10 @@ fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'st
 
 fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
     let mut text = Vec::new();
-    let file = File::open(path).map_err(|error| wrong(key, path, &error.to_string()))?;
-    // A FIFO or a device would never end.
+    // A FIFO would wait for its writer, a device never end.
+    let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path);
+    let file = file.map_err(|error| wrong(key, path, &error.to_string()))?;
     let regular = file.metadata().is_ok_and(|meta| meta.is_file() && meta.len() <= LARGEST);
     if !regular {
         return Err(wrong(key, path, "it is no regular file of at most 1 MiB"));

@@ -8,8 +8,10 @@ use crate::model::outcome::FaultKind;
 
 /// Refused destinations that are remembered: a guest may ask as often as it likes.
 const MAX_DENIED: usize = 16;
-/// Names that one run looks up; each is kept until its end.
-const MAX_PINS: usize = 64;
+/// Names that one run looks up; what each led to is kept until its end.
+pub const MAX_NAMES: usize = 64;
+/// Addresses that a message shows.
+const SHOWN: usize = 4;
 
 #[derive(Debug, Default)]
 pub struct Seen {
@@ -22,6 +24,7 @@ pub struct Seen {
     /// Why TLS could not be begun: the operator's files.
     pub setup: Option<String>,
     pub phases: Vec<(&'static str, Duration)>,
+    lookups: usize,
 }
 
 /// An attempt to reach something.
@@ -34,6 +37,8 @@ pub enum Attempt {
     Denied,
     /// No resolver answered.
     Unresolved,
+    /// A cap of ours was reached.
+    Capped,
 }
 
 impl Seen {
@@ -43,6 +48,16 @@ impl Seen {
         if self.denied.len() < MAX_DENIED && !self.denied.contains(&denial) {
             self.denied.push(denial);
         }
+    }
+
+    /// Counts a question to a resolver; false where it is one too many.
+    pub fn begin_lookup(&mut self) -> bool {
+        self.lookups += 1;
+        let fits = self.lookups <= MAX_NAMES;
+        if !fits {
+            self.last = Attempt::Capped;
+        }
+        fits
     }
 
     /// Keeps how long a phase took; of several connections the last one's.
@@ -58,6 +73,7 @@ impl Seen {
             _ if self.setup.is_some() => Some(FaultKind::InvalidParams),
             Attempt::Unresolved => Some(FaultKind::Resolver),
             Attempt::Denied => Some(FaultKind::Denied),
+            Attempt::Capped => Some(FaultKind::Limit),
             Attempt::Made | Attempt::None => None,
         }
     }
@@ -67,9 +83,7 @@ impl Seen {
         if let Some((_, first)) = self.pins.iter().find(|(pinned, _)| pinned == name) {
             return first.clone();
         }
-        if self.pins.len() < MAX_PINS {
-            self.pins.push((name.to_owned(), addresses.clone()));
-        }
+        self.pins.push((name.to_owned(), addresses.clone()));
         addresses
     }
 }
@@ -98,9 +112,18 @@ impl Denial {
         Self { what: format!("look up {name}"), advice }
     }
 
+    /// What a guest gave for a host is neither a name nor an address.
+    pub fn odd(host: &str) -> Self {
+        let host: String = host.chars().take(64).collect();
+        Self { what: format!("connect to {host:?}"), advice: "it is no host name or address".to_owned() }
+    }
+
     /// A granted name whose addresses are none that a name may lead to.
     pub fn name_leads_to(name: &str, port: u16, addresses: &[IpAddr]) -> Self {
-        let all = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let mut all = addresses.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        if addresses.len() > SHOWN {
+            all.push_str(" ...");
+        }
         let advice = "a name may not lead to the host itself, its own link or a cloud's metadata: if this is wanted, \
                       use the address as the target or grant it"
             .to_owned();

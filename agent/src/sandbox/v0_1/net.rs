@@ -10,7 +10,7 @@ use crate::sandbox::egress::ConnectError;
 use crate::sandbox::net::{Connection, Input, Output};
 use crate::sandbox::store::Guest;
 use crate::sandbox::wire::WireError;
-use crate::tls::Wish;
+use crate::tls::{TlsError, Wish};
 
 use super::bindings::vitald::check::net;
 use super::{LABEL_VALUE, message, nanos};
@@ -26,7 +26,7 @@ impl net::Host for Guest {
         timeout: Option<u64>,
     ) -> wasmtime::Result<Result<Resource<Connection>, net::Error>> {
         if self.is_full_of_sockets() {
-            return Ok(Err(connect_error(ConnectError::TooMany(self.egress.max_sockets()))));
+            return Ok(Err(connect_error(self.egress.full())));
         }
         let opened = self.egress.connect(&host, port, timeout.map(Duration::from_nanos)).await;
         Ok(match opened {
@@ -46,7 +46,11 @@ fn connect_error(error: ConnectError) -> net::Error {
         ConnectError::NameNotFound => net::Error::NameNotFound,
         ConnectError::NameUnavailable => net::Error::NameUnavailable,
         ConnectError::Timeout => net::Error::Timeout,
-        ConnectError::TooMany(_) | ConnectError::Setup(_) => net::Error::Other(error.to_string()),
+        ConnectError::TooMany(_) | ConnectError::TooManyNames | ConnectError::Setup(TlsError::ServerName(_)) => {
+            net::Error::Other(error.to_string())
+        }
+        // Which files is not the guest's to know; the check's fault says it.
+        ConnectError::Setup(_) => net::Error::Other("the TLS files of this check cannot be used".into()),
         ConnectError::Wire(error) => wire_error(&error),
     }
 }
