@@ -109,6 +109,9 @@ fn of_a_long_answer_the_beginning_is_kept() {
     }
 }
 
+/// Long enough for a run on a busy machine: what is too late here is another matter.
+const PATIENT: &str = "interval = \"1s\"\ntimeout = \"1s\"";
+
 /// Checks that sit on memory or on a slot.
 fn squatters(count: usize, params: &str, plugin: impl Fn(usize) -> String) -> Vec<Table> {
     let squatter = |n| check(&format!("squatter-{n}"), &plugin(n)).line(&format!("params = {{ {params} }}"));
@@ -135,9 +138,9 @@ fn are_turned_away(agent: &Agent, enough: f64, held: impl Fn(&Agent) -> Result<(
 #[test]
 fn memory_of_all_guests_together_has_a_cap_that_says_nothing_of_targets() {
     const ALL: f64 = (64 << 20) as f64;
-    let site = Site::new().with("sandbox", "memory = \"64MiB\"");
+    let site = Site::new().with_defaults(PATIENT).with("sandbox", "memory = \"64MiB\"");
     site.plugin("cap_squatter", guest("cap_squatter"));
-    site.drop_in("squatters", squatters(12, "mib = 24, millis = 150", |_| "cap_squatter".into()));
+    site.drop_in("squatters", squatters(12, "mib = 24, millis = 300", |_| "cap_squatter".into()));
     let agent = site.start();
     are_turned_away(&agent, 12.0, |agent| {
         let held = agent.metrics().sum("vitald_sandbox_memory_bytes", &[]);
@@ -151,10 +154,10 @@ fn runs_at_once_have_a_cap_and_one_plugin_a_quarter_of_it() {
     let running = |agent: &Agent| agent.metrics().sum("vitald_runs_in_flight", &[]);
     let cases = [("one plugin", 1, ALL / 4.0), ("many plugins", 12, ALL)];
     for (what, plugins, cap) in cases {
-        let site = Site::new().with("sandbox", "concurrency = 4");
+        let site = Site::new().with_defaults(PATIENT).with("sandbox", "concurrency = 4");
         let plugin = |n: usize| format!("cap_squatter-{}", n % plugins);
         (0..plugins).for_each(|n| site.plugin(&plugin(n), guest("cap_squatter")));
-        site.drop_in("squatters", squatters(12, "millis = 250", plugin));
+        site.drop_in("squatters", squatters(12, "millis = 300", plugin));
         let agent = site.start();
         are_turned_away(&agent, 6.0, |agent| {
             let running = running(agent);

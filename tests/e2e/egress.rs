@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use crate::harness::{
-    Agent, Dns, Listener, Manner, OwnAddress, Said, Site, Table, check, eventually, guest, that, throughout,
+    Agent, Deaf, Dns, Listener, Manner, OwnAddress, Said, Site, Table, check, eventually, guest, that, throughout,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -331,4 +331,25 @@ fn a_refusal_is_counted_always_and_logged_once_with_what_would_allow_it() {
         assert!(lines.len() == 1 && lines[0].contains(&advice), "{refusal} {advice}: {lines:?}");
     }
     assert_eq!(dns.queries(), Vec::<String>::new());
+}
+
+#[test]
+fn a_target_that_drops_what_is_sent_is_down_whatever_the_interface() {
+    let deaf = Deaf::start();
+    let site = Site::new();
+    site.plugin("trespasser", guest("trespasser"));
+    let by_std = format!("params = {{ to = {0:?}, via = \"std\" }}\nallow = [\"tcp://{0}\"]", deaf.address());
+    let checks = [
+        check("net", "tcp").target(&format!("tcp://{}", deaf.address())),
+        check("tls", "redis").target(&format!("rediss://{}", deaf.address())),
+        check("std", "trespasser").line(&by_std),
+    ];
+    site.drop_in("deaf", checks);
+    let agent = site.start();
+    for name in ["net", "tls", "std"] {
+        agent.until(name, "DOWN");
+        let seen = agent.check(name);
+        let text = seen["message"].as_str().unwrap_or_default();
+        assert!(text.contains("timeout") && text.contains(&deaf.address()), "{name}: {seen}");
+    }
 }

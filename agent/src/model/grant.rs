@@ -335,6 +335,9 @@ mod tests {
             "tcp://10.0.0.0/33:1",
             "tcp://127.1:80",
             "tcp://*.:80",
+            "tcp://[db]:80",
+            // Fuzzing found it.
+            "udp://[f]:53",
             "",
         ] {
             assert!(text.parse::<Grant>().is_err(), "{text}");

@@ -190,9 +190,17 @@ mod tests {
 
     #[test]
     fn wrong_targets() {
-        for text in
-            ["db:5432", "://x", "tcp://", "tcp://a:b", "tcp://a:0", "tcp://::1:80", "tcp://${env:H}:80", "t p://a"]
-        {
+        for text in [
+            "db:5432",
+            "://x",
+            "tcp://",
+            "tcp://a:b",
+            "tcp://a:0",
+            "tcp://::1:80",
+            "tcp://[db]:80",
+            "tcp://${env:H}:80",
+            "t p://a",
+        ] {
             assert!(Target::parse(text).is_err(), "{text}");
         }
         assert_eq!(Target::parse("tcp://h").expect("parses").endpoints(None), Err(Host::Name("h".into())));
