@@ -37,11 +37,13 @@ pub enum Host {
 impl Host {
     /// Accepts `name`, `1.2.3.4`, `::1` and `[::1]`.
     pub fn parse(text: &str) -> Option<Self> {
-        let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-        if let Ok(address) = bare.parse() {
+        if let Some(inner) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+            return inner.parse().ok().map(|address: Ipv6Addr| Self::Address(address.into()));
+        }
+        if let Ok(address) = text.parse() {
             return Some(Self::Address(address));
         }
-        let name = bare.strip_suffix('.').unwrap_or(bare).to_ascii_lowercase();
+        let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
         is_host_name(&name).then_some(Self::Name(name))
     }
 

@@ -68,6 +68,12 @@ impl Scene<'_> {
         if self.pace.never_began() {
             return Ending::NotRun(Skipped::Overloaded);
         }
+        let begun = self.deadline.checked_sub(self.timeout).unwrap_or(self.deadline);
+        let runtime_was_late = self.shared.lateness.spoils(begun, self.timeout);
+        // Who hardly got a CPU cannot be said to have used it up.
+        if runtime_was_late && self.pace.cpu() < self.timeout / 4 {
+            return Ending::NotRun(Skipped::Overloaded);
+        }
         let shown = format!("{} ms", self.timeout.as_millis());
         if self.pace.was_computing() {
             let cpu = self.pace.cpu().as_millis();
@@ -75,8 +81,7 @@ impl Scene<'_> {
         }
         // The runtime was late, so nobody knows whether the target was.
         let late = self.deadline.elapsed() > self.timeout / 4;
-        let begun = self.deadline.checked_sub(self.timeout).unwrap_or(self.deadline);
-        if late || self.shared.lateness.spoils(begun, self.timeout) {
+        if late || runtime_was_late {
             return Ending::NotRun(Skipped::Overloaded);
         }
         if self.guest.egress.activity.is_resolving() {
