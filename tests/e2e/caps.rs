@@ -109,8 +109,8 @@ fn of_a_long_answer_the_beginning_is_kept() {
     }
 }
 
-/// Long enough for a run on a busy machine: what is too late here is another matter.
-const PATIENT: &str = "interval = \"1s\"\ntimeout = \"1s\"";
+/// Long enough for a run on a busy machine, and for who is turned away again and again: both are other matters.
+const PATIENT: &str = "interval = \"1s\"\ntimeout = \"1s\"\nstale_after = \"60s\"";
 
 /// Checks that sit on memory or on a slot.
 fn squatters(count: usize, params: &str, plugin: impl Fn(usize) -> String) -> Vec<Table> {
