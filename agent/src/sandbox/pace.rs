@@ -216,23 +216,25 @@ impl Lateness {
     }
 
     /// Was the runtime so late, while a run went on, that its deadline says nothing of the target: by more than a
-    /// quarter of the timeout?
+    /// quarter of the timeout, all of its delays together? Many short ones cost a run as much as a long one: each of its
+    /// steps waits for the CPU.
     pub fn spoils(&self, begun: Instant, timeout: Duration) -> bool {
-        self.since(begun) > (timeout / 4).max(USUAL)
+        let delays = self.delays(begun).into_iter().filter(|late| *late > USUAL);
+        delays.sum::<Duration>() > timeout / 4
     }
 
-    /// The worst since a moment, the delay that is going on included.
-    fn since(&self, begun: Instant) -> Duration {
+    /// All since a moment, the one that is going on included.
+    fn delays(&self, begun: Instant) -> Vec<Duration> {
         let begun = millis(begun.saturating_duration_since(self.base));
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let past = seen.iter().rev().take_while(|(when, _)| *when >= begun).map(|(_, late)| *late).max();
+        let past = seen.iter().rev().take_while(|(when, _)| *when >= begun).map(|(_, late)| *late);
         let now = seen.back().map_or(0, |(when, _)| self.late_since(*when));
-        Duration::from_millis(past.unwrap_or(0).max(now))
+        past.chain([now]).map(Duration::from_millis).collect()
     }
 
     /// The worst of the last seconds.
     pub fn worst(&self) -> Duration {
-        self.since(self.base)
+        self.delays(self.base).into_iter().max().unwrap_or_default()
     }
 
     fn late_since(&self, last: u64) -> u64 {
@@ -263,5 +265,37 @@ pub async fn pulse(shared: Arc<Shared>, beat: Beat, mut stop: Stop) {
         shared.lateness.pulse();
         shared.publish();
         beat.touch();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With pulses that were so late, the last of them now.
+    fn late_by(delays: &[u64]) -> (Lateness, Instant) {
+        let base = Instant::now() - Duration::from_secs(10);
+        let lateness = Lateness { base, seen: Mutex::new(VecDeque::from([(0, 0)])) };
+        let now = millis(base.elapsed());
+        let mut seen = lateness.seen.lock().expect("ours");
+        let back = u64::try_from(delays.len()).expect("few");
+        seen.extend(delays.iter().zip(1..).map(|(late, n)| (now - back + n, *late)));
+        drop(seen);
+        (lateness, base + Duration::from_millis(now - back))
+    }
+
+    #[test]
+    fn many_short_delays_spoil_a_run_as_a_long_one_does() {
+        const TIMEOUT: Duration = Duration::from_millis(300);
+        let spoils = |delays: &[u64]| {
+            let (lateness, begun) = late_by(delays);
+            lateness.spoils(begun, TIMEOUT)
+        };
+        assert!(spoils(&[0, 100]));
+        assert!(spoils(&[40, 0, 45]));
+        assert!(!spoils(&[40, 0, 20]));
+        // Steps of hogs are how it should be.
+        assert!(!spoils(&[20, 20, 20, 20, 20, 20]));
+        assert!(!spoils(&[0]));
     }
 }
