@@ -140,6 +140,23 @@ impl Default for Tls {
 impl Tls {
     /// A connection to shake hands with. Reads files where they changed, which may block for as long as that takes.
     pub fn begin(&self, def: &TlsDef, wish: Wish<'_>) -> Result<Begun, TlsError> {
+        let (config, server, recording) = self.prepare(def, wish)?;
+        let connection = ClientConnection::new(config, server).map_err(|error| TlsError::Rustls(error.to_string()))?;
+        Ok(Begun { connection, recording })
+    }
+
+    /// What a library that shakes hands by itself wants. Blocks as [`Tls::begin`] does.
+    pub fn client(&self, def: &TlsDef, wish: Wish<'_>) -> Result<(Arc<ClientConfig>, ServerName<'static>), TlsError> {
+        let (config, server, _) = self.prepare(def, wish)?;
+        Ok((config, server))
+    }
+
+    #[expect(clippy::type_complexity, reason = "three things that are used once each")]
+    fn prepare(
+        &self,
+        def: &TlsDef,
+        wish: Wish<'_>,
+    ) -> Result<(Arc<ClientConfig>, ServerName<'static>, Option<Arc<Recording>>), TlsError> {
         let loaded = self.loaded(def)?;
         let name = def.server_name.as_deref().unwrap_or(wish.server_name);
         let server = ServerName::try_from(name.to_owned()).map_err(|_| TlsError::ServerName(name.to_owned()))?;
@@ -152,8 +169,7 @@ impl Tls {
         if let Some(recording) = &recording {
             Arc::make_mut(&mut config).dangerous().set_certificate_verifier(recording.clone());
         }
-        let connection = ClientConnection::new(config, server).map_err(|error| TlsError::Rustls(error.to_string()))?;
-        Ok(Begun { connection, recording })
+        Ok((config, server, recording))
     }
 
     fn loaded(&self, def: &TlsDef) -> Result<Arc<Loaded>, TlsError> {

@@ -11,6 +11,16 @@ pub fn reason(error: &Error) -> String {
         Error::AlertReceived(AlertDescription::CertificateRequired) => {
             "the peer wants a client certificate: set tls.cert_file and tls.key_file".into()
         }
+        // What servers of different age say of no certificate, and of one that they do not trust.
+        Error::AlertReceived(
+            alert @ (AlertDescription::BadCertificate
+            | AlertDescription::UnknownCA
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::AccessDenied),
+        ) => format!(
+            "the peer refused us ({alert:?}): it wants a client certificate that it trusts; look at tls.cert_file and \
+             tls.key_file"
+        ),
         Error::AlertReceived(alert) => format!("the peer refused: {alert:?}"),
         Error::InvalidMessage(_) => format!("the peer does not speak TLS on this port ({error})"),
         other => other.to_string(),
@@ -33,6 +43,9 @@ fn certificate(problem: &CertificateError) -> String {
         CertificateError::NotValidForNameContext { expected, presented } => {
             let presented = presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ");
             format!("the certificate is not for {} but for {presented}", expected.to_str())
+        }
+        CertificateError::BadSignature => {
+            "the certificate does not verify: another authority of the same name signed it; look at tls.ca_file".into()
         }
         CertificateError::Revoked => "the certificate was revoked".into(),
         other => format!("the certificate does not verify: {other}"),
