@@ -2,12 +2,16 @@
 //!
 //! Nothing in here follows an untrusted path: the callers give paths from the configuration.
 
+mod writer;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, StatVfsMountFlags};
+
+pub use self::writer::Writer;
 
 /// Why a file may not be read or written.
 #[derive(Debug, thiserror::Error)]
