@@ -5,7 +5,8 @@
 use std::net::IpAddr;
 
 use libfuzzer_sys::fuzz_target;
-use vitald::model::grant::{Grant, Grants, Host, Protocol, address_of_name_passes, unwrap};
+use vitald::model::address::{address_of_name_passes, unwrap};
+use vitald::model::grant::{Grant, Grants, Host, Protocol};
 
 const ADDRESSES: [&str; 6] = ["127.0.0.1", "169.254.169.254", "::1", "::", "64:ff9b::a9fe:a9fe", "10.0.0.1"];
 

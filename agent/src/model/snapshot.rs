@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::check::CheckDef;
+use super::maintenance::Maintenance;
 use super::name::Name;
 use super::outcome::Status;
 use super::service::ServiceDef;
@@ -91,6 +92,29 @@ pub struct CheckView {
     pub counts: Aggregate,
 }
 
+impl CheckView {
+    /// `2 of 3 worse`, while a change is being confirmed.
+    pub fn streak(&self) -> Option<String> {
+        let (verdict, policy) = (&self.verdict, &self.definition.policy);
+        match (verdict.worse, verdict.better) {
+            (0, 0) => None,
+            (worse, 0) => Some(format!("{worse} of {} worse", policy.fall)),
+            (_, better) => Some(format!("{better} of {} better", policy.rise)),
+        }
+    }
+
+    /// What is to be said of what is shown: the fault that hides the status, else the last evidence.
+    pub fn message(&self) -> &str {
+        let (fault, evidence) = (self.verdict.fault.as_ref(), self.verdict.evidence.as_ref());
+        let hidden = self.shown == Shown::Unknown || evidence.is_none();
+        match (fault.filter(|_| hidden), evidence) {
+            (Some(fault), _) => &fault.message,
+            (None, Some(evidence)) => &evidence.message,
+            (None, None) => "",
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServiceView {
     pub definition: Arc<ServiceDef>,
@@ -102,6 +126,29 @@ pub struct ServiceView {
     pub decided: bool,
     /// Checks that judge it.
     pub checks: Vec<Name>,
+    /// An operator took it out of traffic.
+    pub maintenance: Option<Maintenance>,
+}
+
+impl ServiceView {
+    /// `UP`, `DEGRADED`, `PENDING`, `DOWN` or `MAINTENANCE`.
+    pub fn status(&self) -> &'static str {
+        match (&self.maintenance, self.aggregate) {
+            (Some(_), _) => "MAINTENANCE",
+            (None, Aggregate::Up) => "UP",
+            (None, Aggregate::Degraded) => "DEGRADED",
+            (None, Aggregate::Pending) => "PENDING",
+            (None, Aggregate::Down) => "DOWN",
+        }
+    }
+}
+
+impl HealthSnapshot {
+    /// Are the first verdicts in, as far as they can be? What only faults never has one, and is not waited for.
+    pub fn is_settled(&self) -> bool {
+        let pends = |view: &ServiceView| view.maintenance.is_none() && view.aggregate == Aggregate::Pending;
+        self.loaded && !self.services.values().any(pends)
+    }
 }
 
 /// The newest wins; compare with what you last acted on.

@@ -2,7 +2,7 @@
 //! whichever interface it came through.
 //!
 //! A name is looked up only if a grant covers it, once per run; what it resolved to is kept for the run, so that a
-//! second answer cannot lead elsewhere. Addresses that a name may not lead to are dropped (see [`crate::model::grant`]).
+//! second answer cannot lead elsewhere. Addresses that a name may not lead to are dropped (see [`crate::model::address`]).
 
 mod seen;
 
@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout_at;
 
+use crate::model::address::address_of_name_passes;
 use crate::model::check::TlsDef;
 use crate::model::checkset::Binding;
-use crate::model::grant::{Grants, Host, Protocol, address_of_name_passes};
+use crate::model::grant::{Grants, Host, Protocol};
 use crate::tls::{Peer, Tls, TlsError, Wish};
 
 use super::activity::{Activity, Step};
