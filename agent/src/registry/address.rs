@@ -1,5 +1,6 @@
 //! Which address of this host others should use.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::net::{IpAddr, ToSocketAddrs as _, UdpSocket};
 
@@ -17,6 +18,16 @@ pub enum AddressError {
     Unknown(String),
     #[error("the route to {endpoint} is not known: {source}; set advertise in [agent]")]
     NoRoute { endpoint: String, source: std::io::Error },
+}
+
+impl AddressError {
+    /// What does not change while the complaint is the same: interfaces come and go.
+    pub fn gist(&self) -> String {
+        match self {
+            Self::NoInterface(name, _) => format!("no interface {name}"),
+            other => other.to_string(),
+        }
+    }
 }
 
 /// The address to register. Blocking: it may look a name up.
@@ -41,7 +52,8 @@ pub fn advertised(advertise: &Advertise, endpoints: &[String]) -> Result<IpAddr,
 fn of_interface(name: &str) -> Result<IpAddr, AddressError> {
     let networks = Networks::new_with_refreshed_list().map_err(|error| AddressError::Unknown(error.to_string()))?;
     let Some(data) = networks.get(OsStr::new(name)) else {
-        let names = networks.keys().map(|name| name.to_string_lossy()).collect::<Vec<_>>().join(", ");
+        let names = networks.keys().map(|name| name.to_string_lossy()).collect::<BTreeSet<_>>();
+        let names = names.into_iter().collect::<Vec<_>>().join(", ");
         return Err(AddressError::NoInterface(name.to_owned(), names));
     };
     let addresses: Vec<IpAddr> = data.ip_networks().iter().map(|network| network.addr).collect();

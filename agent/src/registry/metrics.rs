@@ -1,13 +1,17 @@
 //! What the registry counts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use crate::clock;
 use crate::telemetry::Metrics;
 
-use super::session::Lost;
+use crate::etcd::Kind;
+use crate::model::name::Name;
+use crate::model::registration::{KeyState, KeyView};
 
 #[derive(Clone)]
 pub struct RegistryMetrics {
@@ -19,6 +23,7 @@ pub struct RegistryMetrics {
     errors: Arc<IntCounterVec>,
     repairs: Arc<IntCounter>,
     conflict: Arc<IntGauge>,
+    removal_held: Arc<IntGauge>,
     registered: Arc<IntGaugeVec>,
 }
 
@@ -45,6 +50,10 @@ impl RegistryMetrics {
                 "Keys that had gone or been altered while the lease lived, and were put again.",
             ),
             conflict: metrics.gauge("vitald_registry_conflict", "Keys of ours that another living owner holds."),
+            removal_held: metrics.gauge(
+                "vitald_registry_removal_held",
+                "Instances that are DOWN and stay registered, because too few others would remain.",
+            ),
             registered: metrics.gauges(
                 "vitald_service_registered",
                 "Whether the instance's key was seen in etcd under our lease: 1 or 0.",
@@ -55,13 +64,10 @@ impl RegistryMetrics {
 
     pub fn up(&self, up: bool) {
         self.up.set(i64::from(up));
-        if !up {
-            self.registered.reset();
-        }
     }
 
-    pub fn lost(&self, lost: &Lost) {
-        self.errors.with_label_values(&[lost.reason()]).inc();
+    pub fn error(&self, kind: Kind) {
+        self.errors.with_label_values(&[kind.label()]).inc();
     }
 
     /// A lease was gone before it was given up.
@@ -69,16 +75,17 @@ impl RegistryMetrics {
         self.leases_lost.inc();
     }
 
-    pub fn granted(&self, seconds: i64) {
-        self.granted_ttl.set(seconds);
+    pub fn granted(&self, ttl: Duration) {
+        self.granted_ttl.set(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
     }
 
     pub fn renewed(&self) {
         self.keepalive.set(clock::now().wall.as_secs_f64());
     }
 
-    pub fn wrote(&self, operation: &str, keys: usize) {
-        self.writes.with_label_values(&[operation]).inc_by(u64::try_from(keys).unwrap_or(0));
+    /// One key was written: `put` or `delete`.
+    pub fn wrote(&self, operation: &str) {
+        self.writes.with_label_values(&[operation]).inc();
     }
 
     pub fn repaired(&self) {
@@ -89,10 +96,27 @@ impl RegistryMetrics {
         self.conflict.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    pub fn registered<'a>(&self, services: impl Iterator<Item = (&'a str, bool)>) {
-        self.registered.reset();
-        for (service, registered) in services {
-            self.registered.with_label_values(&[service, "native"]).set(i64::from(registered));
+    pub fn held(&self, count: usize) {
+        self.removal_held.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// `ended`: the lease has, and everything with it.
+    pub fn registered(&self, services: &BTreeMap<Name, Vec<KeyView>>, ended: bool) {
+        for (service, keys) in services {
+            for key in keys {
+                let there = matches!(key.state, KeyState::Registered | KeyState::Held | KeyState::Marked) && !ended;
+                self.registered.with_label_values(&[service, key.dialect]).set(i64::from(there));
+            }
+        }
+    }
+
+    /// Services that are configured no more.
+    pub fn forget<'a>(&self, services: impl Iterator<Item = (&'a Name, &'a Vec<KeyView>)>) {
+        for (service, keys) in services {
+            for key in keys {
+                // It may never have been there.
+                let _ = self.registered.remove_label_values(&[service, key.dialect]);
+            }
         }
     }
 }

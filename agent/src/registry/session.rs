@@ -1,79 +1,74 @@
 //! One session with etcd: a client, a lease that is kept alive, and our keys under it. It lasts until something is
 //! lost; then it is dropped whole, and the next one begins by continuing the lease.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use etcd_client::{Client, ConnectOptions, LeaseTimeToLiveOptions};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
 
+use crate::etcd::{Etcd, EtcdError, Kind, NoEndpoint};
 use crate::model::snapshot::HealthSnapshot;
 use crate::model::time::Moment;
 use crate::supervise::{Beat, Beats};
 
 use super::address::AddressError;
-use super::desired::{Desired, Who, agent_key, desired, instance_key};
+use super::desired::agent_key;
+use super::holding::Holding;
 use super::identity::Identity;
-use super::keys;
-use super::lease::Lease;
+use super::keys::Keys;
+use super::lease::{Had, Lease, look};
 use super::metrics::RegistryMetrics;
-use super::plan::{Step, plan};
-use super::{Config, Mode};
+use super::status::Status;
+use super::{Config, Memory, Mode};
 
 /// How often our keys are compared with what etcd has; jittered by a quarter.
 const COMPARE: Duration = Duration::from_secs(60);
 
-/// Until another look at what changed under us.
-const RETRY: Duration = Duration::from_secs(1);
+/// Until another look at what changed under us, or was not taken; at most, and jittered.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Until the address is looked for again.
+const ADDRESS: Duration = Duration::from_secs(5);
+
+/// Finds out the address to register.
+pub type LookUp = JoinHandle<Result<IpAddr, AddressError>>;
 
 /// Why there is no session any more.
 #[derive(Debug, thiserror::Error)]
 pub enum Lost {
-    #[error("{doing}: {}", brief(source))]
-    Etcd { doing: &'static str, source: etcd_client::Error },
-    #[error("{doing}: no answer within {} ms", within.as_millis())]
-    Slow { doing: &'static str, within: Duration },
+    #[error(transparent)]
+    Etcd(#[from] EtcdError),
+    #[error("{endpoint}: {source}")]
+    At { endpoint: String, source: EtcdError },
+    #[error(transparent)]
+    NoEndpoint(#[from] NoEndpoint),
     #[error("the lease is gone")]
     Lease,
-    #[error("the keepalive stream was closed")]
-    StreamClosed,
     #[error(transparent)]
     Address(#[from] AddressError),
-}
-
-/// The error without the library's layers: for a person, and on one line.
-fn brief(error: &etcd_client::Error) -> String {
-    match error {
-        etcd_client::Error::GRpcStatus(status) => format!("{} ({})", status.message(), status.code()),
-        other => other.to_string(),
-    }
+    #[error("the address to register is not known yet")]
+    NoAddress,
 }
 
 impl Lost {
-    /// The metric label.
-    pub fn reason(&self) -> &'static str {
+    /// Says which endpoint it was.
+    fn at(self, endpoint: &str) -> Self {
         match self {
-            Self::Etcd { .. } => "etcd",
-            Self::Slow { .. } => "timeout",
-            Self::Lease => "lease",
-            Self::StreamClosed => "stream",
-            Self::Address(_) => "address",
+            Self::Etcd(source) => Self::At { endpoint: endpoint.to_owned(), source },
+            other => other,
         }
     }
-}
 
-/// Gives a request its name and its time.
-pub async fn within<T>(
-    doing: &'static str,
-    within: Duration,
-    request: impl Future<Output = Result<T, etcd_client::Error>>,
-) -> Result<T, Lost> {
-    match timeout(within, request).await {
-        Ok(result) => result.map_err(|source| Lost::Etcd { doing, source }),
-        Err(_) => Err(Lost::Slow { doing, within }),
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Etcd(error) | Self::At { source: error, .. } => error.kind(),
+            Self::NoEndpoint(error) => error.kind(),
+            Self::Lease => Kind::Lease,
+            Self::Address(_) | Self::NoAddress => Kind::Other,
+        }
     }
 }
 
@@ -83,88 +78,154 @@ pub struct Inputs<'a> {
     pub wanted: &'a mut watch::Receiver<Mode>,
     pub done: &'a watch::Sender<Mode>,
     pub beats: &'a Beats,
+    pub status: &'a Status,
+    /// None: it could not be found out, now or before.
+    pub address: &'a mut Option<IpAddr>,
+    /// Finds it out, on a thread of its own.
+    pub look_up: &'a (dyn Fn() -> LookUp + Send + Sync),
+    /// Called once the session has shown that it can read and write.
+    pub established: &'a mut (dyn FnMut(&str, String) + Send),
+}
+
+/// What every session of one registry shares.
+pub struct Ground<'a> {
+    pub config: &'a Config,
+    pub etcd: &'a Etcd,
+    pub identity: &'a mut Identity,
+    pub memory: &'a mut Memory,
+    pub metrics: &'a RegistryMetrics,
+    pub status: &'a Status,
 }
 
 pub struct Session<'a> {
     lease: Lease,
-    keys: Keys<'a>,
+    holding: Holding<'a>,
+    /// The place of the endpoint in use.
+    pub index: usize,
+    endpoint: String,
 }
 
 impl<'a> Session<'a> {
-    pub async fn open(
-        config: &'a Config,
-        identity: &'a mut Identity,
-        address: IpAddr,
-        metrics: &'a RegistryMetrics,
-    ) -> Result<Self, Lost> {
-        let options = ConnectOptions::new()
-            .with_connect_timeout(config.connect_timeout)
-            .with_keep_alive(config.ttl / 3, config.request_timeout)
-            .with_keep_alive_while_idle(true)
-            .with_require_leader(true);
-        let connecting = Client::connect(&config.endpoints, Some(options));
-        let mut client = within("connect", config.connect_timeout, connecting).await?;
-        let (lease, old_lease) = Lease::hold(&mut client, identity, config, metrics).await?;
-        let keys = Keys {
-            config,
-            identity,
-            metrics,
-            address,
-            client,
-            lease: lease.id(),
-            old_lease,
-            last: None,
-            conflicts: BTreeSet::new(),
-        };
-        Ok(Self { lease, keys })
+    /// Connects to the first endpoint that has a leader, beginning with that of this place.
+    pub async fn open(ground: Ground<'a>, start: usize) -> Result<Self, Lost> {
+        let Ground { config, etcd, identity, .. } = &ground;
+        let ours = identity.lease().map(|lease| lease.id);
+        let key = agent_key(config);
+        let answered = etcd
+            .first(start, |mut client| {
+                let key = key.clone();
+                async move {
+                    let had = look(etcd, &mut client, ours, &key).await?;
+                    Ok((client, had))
+                }
+            })
+            .await?;
+        let (mut client, had) = answered.value;
+        if matches!(had, Had::Gone) {
+            ground.metrics.lease_lost();
+            ground.identity.lost_lease().await;
+            tracing::warn!("the lease of before is gone, getting another");
+        }
+        let lease = Lease::hold(ground.etcd, &mut client, had, ground.identity, ground.config.ttl).await;
+        let lease = lease.map_err(|error| Lost::from(error).at(&answered.endpoint))?;
+        ground.status.renewed();
+        let keys = Keys { client, etcd: ground.etcd, metrics: ground.metrics, lease: lease.id() };
+        let holding = Holding::new(ground, keys, lease.retiring());
+        Ok(Self { lease, holding, index: answered.index, endpoint: answered.endpoint })
     }
 
     /// The lease and where it is from, for a log line.
-    pub fn lease(&self) -> String {
-        format!("{:x} ({})", self.lease.id(), self.lease.origin())
+    fn lease(&self) -> String {
+        format!("{:x} ({})", self.lease.id(), if self.lease.is_continued() { "continued" } else { "new" })
     }
 
     /// Goes on until the session is lost, or left as wanted.
     pub async fn hold(self, inputs: Inputs<'_>, beat: &mut Beat) -> Result<(), Lost> {
-        let Self { mut lease, mut keys } = self;
+        let endpoint = self.endpoint.clone();
+        self.go_on(inputs, beat).await.map_err(|lost| lost.at(&endpoint))
+    }
+
+    async fn go_on(self, inputs: Inputs<'_>, beat: &mut Beat) -> Result<(), Lost> {
+        let said = self.lease();
+        let Self { mut lease, mut holding, endpoint, .. } = self;
+        let mut established = false;
         let mut compare_at = Instant::now();
+        // Without an address nothing can be written; but the lease goes on, and the keys stay.
+        let (known, give_up) = (holding.find_address(*inputs.address), Instant::now() + ADDRESS);
+        let mut looking: Option<LookUp> = None;
+        let mut seen = *inputs.address;
         loop {
             let mode = *inputs.wanted.borrow_and_update();
             let snapshot = inputs.snapshot.borrow_and_update().clone();
-            if may_write(&snapshot, mode) {
+            let mut look_at = compare_at;
+            let mut reached = true;
+            // What is to go is found by its lease too.
+            let acts = (known || matches!(mode, Mode::Withdraw | Mode::Leave)) && may_write(&snapshot, mode);
+            if acts {
                 let whole = Instant::now() >= compare_at;
                 if whole {
-                    compare_at = Instant::now() + COMPARE.mul_f64(0.75 + rand::random::<f64>() / 2.0);
+                    compare_at = Instant::now() + jittered(COMPARE);
+                    if established && looking.is_none() {
+                        looking = Some((inputs.look_up)());
+                    }
                 }
-                let bringing = keys.bring_about(&snapshot, mode, whole);
-                let settled = keeping(&mut lease, &inputs, beat, bringing).await?;
-                if !settled {
-                    compare_at = compare_at.min(Instant::now() + RETRY);
-                } else if !keys.conflicts.is_empty() {
-                    compare_at = compare_at.min(Instant::now() + lease.granted());
+                let bringing = holding.bring_about(&snapshot, mode, whole);
+                let brought = keeping(&mut lease, (inputs.beats, inputs.status), beat, bringing).await?;
+                if !std::mem::replace(&mut established, true) {
+                    inputs.status.connected(&endpoint, lease.id(), lease.granted(), lease.since());
+                    (inputs.established)(&endpoint, said.clone());
+                }
+                // Whoever waits for instances to be withdrawn wants them gone.
+                reached = brought.withdrawn || mode == Mode::Register;
+                let again = holding.look_at(mode, brought.settled, lease.granted());
+                look_at = again.map_or(compare_at, |at| at.min(compare_at));
+                if holding.must_compare() {
+                    compare_at = look_at;
                 }
             }
             if matches!(mode, Mode::Leave | Mode::HandOver) {
-                keys.end(mode, &mut lease).await?;
+                beat.during(holding.end(mode, &mut lease)).await?;
                 inputs.done.send_replace(mode);
                 return Ok(());
             }
-            inputs.done.send_if_modified(|done| std::mem::replace(done, mode) != mode);
+            if reached {
+                inputs.done.send_if_modified(|done| std::mem::replace(done, mode) != mode);
+            }
             tokio::select! {
                 () = beat.next() => {}
                 Ok(()) = inputs.snapshot.changed() => {}
                 Ok(()) = inputs.wanted.changed() => {}
-                () = sleep_until(compare_at), if may_write(&snapshot, mode) => {}
-                lost = lease.keep(inputs.beats) => return Err(lost),
+                () = sleep_until(look_at), if acts => {}
+                () = sleep_until(give_up), if !known => return Err(Lost::NoAddress),
+                Some(found) = ended(&mut looking) => {
+                    // What cannot be found out now stays as it was found before, and a hiccup moves nobody.
+                    let before = std::mem::replace(&mut seen, found.ok());
+                    if let Some(address) = seen
+                        && before == seen
+                        && holding.moves_to(address)
+                    {
+                        (*inputs.address, compare_at) = (Some(address), Instant::now());
+                    }
+                }
+                news = holding.news() => news?,
+                lost = lease.keep(inputs.beats, inputs.status) => return Err(lost),
             }
         }
     }
 }
 
+/// The address that was looked for; for ever where none is. Safe to cancel.
+async fn ended(looking: &mut Option<LookUp>) -> Option<Result<IpAddr, AddressError>> {
+    let Some(task) = looking else { return std::future::pending().await };
+    let found = task.await.ok();
+    *looking = None;
+    found
+}
+
 /// Does something while the lease is kept and the loop beats.
 async fn keeping<T>(
     lease: &mut Lease,
-    inputs: &Inputs<'_>,
+    (beats, status): (&Beats, &Status),
     beat: &mut Beat,
     work: impl Future<Output = Result<T, Lost>>,
 ) -> Result<T, Lost> {
@@ -172,123 +233,19 @@ async fn keeping<T>(
     loop {
         tokio::select! {
             done = &mut work => return done,
-            lost = lease.keep(inputs.beats) => return Err(lost),
+            lost = lease.keep(beats, status) => return Err(lost),
             () = beat.next() => {}
         }
     }
 }
 
-/// Our keys, as far as this session knows them.
-struct Keys<'a> {
-    config: &'a Config,
-    identity: &'a mut Identity,
-    metrics: &'a RegistryMetrics,
-    address: IpAddr,
-    client: Client,
-    lease: i64,
-    /// A lease with another TTL, given up once the keys have moved.
-    old_lease: Option<i64>,
-    last: Option<Desired>,
-    conflicts: BTreeSet<String>,
+/// Soon again, but not in step with others.
+pub fn retry() -> Instant {
+    Instant::now() + RETRY.mul_f64(0.1 + 0.9 * rand::random::<f64>())
 }
 
-impl Keys<'_> {
-    /// Makes etcd have what should be there: the keys whose desire changed, or all of them. False if something changed
-    /// under us and is to be looked at again.
-    async fn bring_about(&mut self, snapshot: &HealthSnapshot, mode: Mode, whole: bool) -> Result<bool, Lost> {
-        let who = Who { config: self.config, owner: self.identity.owner(), address: self.address };
-        let next = desired(snapshot, &who, mode);
-        let mut keys = changed_keys(self.last.as_ref(), &next);
-        if whole {
-            keys.extend(next.keys().cloned());
-            keys.extend(self.keys_on_lease().await?);
-        }
-        if keys.is_empty() {
-            return Ok(true);
-        }
-        let actual = keys::read(&mut self.client, &keys, self.config.request_timeout).await?;
-        let steps = plan(&next, &actual, self.identity.owner(), self.lease);
-        self.count_repairs(&steps, &next);
-        self.note_conflicts(&steps, &keys);
-        let failed =
-            keys::apply(&mut self.client, &steps, self.lease, self.config.request_timeout, self.metrics).await?;
-        if whole
-            && failed.is_empty()
-            && let Some(old) = self.old_lease.take()
-        {
-            let revoked = within("revoke the old lease", self.config.request_timeout, self.client.lease_revoke(old));
-            // It may be gone already, and goes by itself.
-            let _ = revoked.await;
-        }
-        self.show_registered(snapshot, &next, &failed);
-        self.last = Some(next.into_iter().filter(|(key, _)| !failed.contains(key)).collect());
-        Ok(failed.is_empty())
-    }
-
-    async fn keys_on_lease(&mut self) -> Result<Vec<String>, Lost> {
-        let options = Some(LeaseTimeToLiveOptions::new().with_keys());
-        let asked = self.client.lease_time_to_live(self.lease, options);
-        let found = within("list the lease's keys", self.config.request_timeout, asked).await?;
-        if found.ttl() <= 0 {
-            return Err(Lost::Lease);
-        }
-        Ok(found.keys().iter().filter_map(|key| String::from_utf8(key.clone()).ok()).collect())
-    }
-
-    /// What was as desired before and is to be put again had been altered by somebody.
-    fn count_repairs(&self, steps: &[Step], next: &Desired) {
-        let Some(last) = &self.last else { return };
-        for step in steps {
-            if let Step::Put { key, .. } = step
-                && last.get(key) == next.get(key)
-            {
-                tracing::warn!("{key} had gone or been altered in etcd: it is put again");
-                self.metrics.repaired();
-            }
-        }
-    }
-
-    fn note_conflicts(&mut self, steps: &[Step], looked_at: &BTreeSet<String>) {
-        let before = self.conflicts.clone();
-        self.conflicts.retain(|key| !looked_at.contains(key));
-        for step in steps {
-            if let Step::Conflict { key, holder } = step {
-                self.conflicts.insert(key.clone());
-                if before.contains(key) {
-                    continue;
-                }
-                let (ours, id) = (&self.config.agent_id, self.identity.owner());
-                tracing::error!(
-                    "{key} is held by another owner, it is left alone: give one of the two another id; agent {ours}, \
-                     owner {id}, against {holder}"
-                );
-            }
-        }
-        self.metrics.conflicts(self.conflicts.len());
-    }
-
-    fn show_registered(&self, snapshot: &HealthSnapshot, next: &Desired, failed: &BTreeSet<String>) {
-        let registered = snapshot.services.iter().map(|(name, view)| {
-            let key = instance_key(self.config, view);
-            let there = next.contains_key(&key) && (view.registrable || !view.decided);
-            (&**name, there && !failed.contains(&key) && !self.conflicts.contains(&key))
-        });
-        self.metrics.registered(registered);
-    }
-
-    /// Leaves: the lease goes, and the agent's own key with it. Or hands over: everything stays, for a whole TTL.
-    async fn end(&mut self, mode: Mode, lease: &mut Lease) -> Result<(), Lost> {
-        let limit = self.config.request_timeout;
-        if mode == Mode::Leave {
-            within("revoke the lease", limit, self.client.lease_revoke(self.lease)).await?;
-            self.identity.set_lease(None);
-            tracing::info!("lease revoked, {} is gone", agent_key(self.config));
-        } else {
-            lease.renew_once().await?;
-            tracing::info!("handed over: the keys stay for {} s", lease.granted().as_secs());
-        }
-        Ok(())
-    }
+pub fn jittered(length: Duration) -> Duration {
+    length.mul_f64(0.75 + rand::random::<f64>() / 2.0)
 }
 
 /// Before health has said anything nothing may be brought about: a key that nobody mentions would be deleted. Handing
@@ -297,13 +254,6 @@ fn may_write(snapshot: &HealthSnapshot, mode: Mode) -> bool {
     match mode {
         Mode::Register => snapshot.at != Moment::default(),
         Mode::Withdraw | Mode::Leave => true,
-        Mode::HandOver => false,
+        Mode::Freeze | Mode::HandOver => false,
     }
-}
-
-/// Keys whose desire is another than before; none before means that nothing is known of any.
-fn changed_keys(last: Option<&Desired>, next: &Desired) -> BTreeSet<String> {
-    let Some(last) = last else { return next.keys().cloned().collect() };
-    let all = last.keys().chain(next.keys());
-    all.filter(|key| last.get(*key) != next.get(*key)).cloned().collect()
 }
