@@ -5,9 +5,12 @@
 
 pub mod aggregate;
 mod changes;
+mod kept;
+mod maintenance;
 mod metrics;
 mod persist;
 pub mod reduce;
+mod saving;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,15 +23,18 @@ use tokio::time::Instant;
 use crate::clock;
 use crate::model::checkset::CheckSet;
 use crate::model::name::Name;
+use crate::model::requests::MaintenanceRequest;
 use crate::model::snapshot::{CheckView, HealthSnapshot};
 use crate::model::time::Moment;
 use crate::model::verdict::{Observation, Verdict};
-use crate::supervise::{Beat, Stop, Supervisor};
+use crate::supervise::{Stop, Supervisor};
 use crate::telemetry::Metrics;
 
 use self::aggregate::ServiceMemory;
+use self::maintenance::Keeper;
 use self::metrics::HealthMetrics;
 use self::persist::{Memory, Persist, Remembered};
+use self::saving::{Ordered, Saved, Saving, Work};
 
 pub use self::metrics::snapshot_source;
 
@@ -50,13 +56,21 @@ pub struct Config {
     pub state_dir: PathBuf,
 }
 
+/// What health is connected to.
+pub struct Wires {
+    pub checks: watch::Receiver<Arc<CheckSet>>,
+    pub observations: mpsc::Receiver<Observation>,
+    pub orders: mpsc::Receiver<MaintenanceRequest>,
+    pub publish: watch::Sender<Arc<HealthSnapshot>>,
+}
+
 pub struct Health {
     supervisor: Supervisor,
-    checks: watch::Receiver<Arc<CheckSet>>,
-    observations: mpsc::Receiver<Observation>,
-    publish: watch::Sender<Arc<HealthSnapshot>>,
+    wires: Wires,
     metrics: HealthMetrics,
     persist: Persist,
+    keeper: Keeper,
+    saving: Saving,
     set: Arc<CheckSet>,
     verdicts: BTreeMap<Name, Arc<Verdict>>,
     states: BTreeMap<Name, Arc<[u8]>>,
@@ -75,25 +89,19 @@ pub struct Built {
 }
 
 impl Health {
-    pub fn build(
-        config: &Config,
-        supervisor: Supervisor,
-        checks: watch::Receiver<Arc<CheckSet>>,
-        observations: mpsc::Receiver<Observation>,
-        publish: watch::Sender<Arc<HealthSnapshot>>,
-        metrics: &Metrics,
-    ) -> Built {
+    pub fn build(config: &Config, supervisor: Supervisor, wires: Wires, metrics: &Metrics) -> Built {
         let persist = Persist::new(&config.state_dir);
         let memory = persist.load(clock::now());
+        let keeper = Keeper::load(&config.state_dir, clock::now());
         let states = memory.checks.iter().filter_map(|(name, r)| Some((name.clone(), r.state.clone()?))).collect();
         let now = Instant::now();
         let health = Self {
+            saving: Saving::new(supervisor.clone()),
             supervisor,
-            checks,
-            observations,
-            publish,
+            wires,
             metrics: HealthMetrics::new(metrics),
             persist,
+            keeper,
             set: Arc::default(),
             verdicts: BTreeMap::new(),
             states: BTreeMap::new(),
@@ -117,18 +125,26 @@ impl Health {
             tokio::select! {
                 () = stop.wait() => break,
                 () = beat.next() => continue,
-                () = tokio::time::sleep_until(self.save_at) => {
-                    self.save(&beat).await;
+                () = tokio::time::sleep_until(self.save_at), if !self.saving.is_running() => {
+                    self.save_all();
+                    continue;
+                }
+                saved = self.saving.ended() => {
+                    self.note_saved(saved);
+                    continue;
+                }
+                Some(request) = self.wires.orders.recv() => {
+                    self.order(request);
                     continue;
                 }
                 _ = look.tick() => publish_at = Some(Instant::now()),
                 () = tokio::time::sleep_until(lazily), if publish_at.is_some() => {}
-                Ok(()) = self.checks.changed() => {
+                Ok(()) = self.wires.checks.changed() => {
                     self.take_over();
                     publish_at = Some(Instant::now());
                 }
                 // The schedule stops before us.
-                count = self.observations.recv_many(&mut batch, BATCH), if open => open = count > 0,
+                count = self.wires.observations.recv_many(&mut batch, BATCH), if open => open = count > 0,
             }
             for observation in batch {
                 let wait = if self.observe(observation) { Duration::ZERO } else { LAZY };
@@ -141,16 +157,22 @@ impl Health {
             }
         }
         // The last runs' observations came before the stop.
-        while let Ok(observation) = self.observations.try_recv() {
+        while let Ok(observation) = self.wires.observations.try_recv() {
             self.observe(observation);
         }
         self.publish(clock::now());
-        self.save(&beat).await;
+        while self.saving.is_running() {
+            let saved = beat.during(self.saving.ended()).await;
+            self.note_saved(saved);
+        }
+        self.save_all();
+        let saved = beat.during(self.saving.ended()).await;
+        self.note_saved(saved);
     }
 
     /// Takes over another set of checks: verdicts belong to names, so those that stay keep theirs.
     fn take_over(&mut self) {
-        let set = self.checks.borrow_and_update().clone();
+        let set = self.wires.checks.borrow_and_update().clone();
         let now = clock::now();
         let old = std::mem::replace(&mut self.set, set);
         self.verdicts.retain(|name, _| self.set.checks.contains_key(name));
@@ -203,7 +225,60 @@ impl Health {
         urgent
     }
 
+    /// Takes in an order of maintenance: what it changes is seen at once, and answered once it is on disk.
+    fn order(&mut self, request: MaintenanceRequest) {
+        let now = clock::now();
+        let notes = match self.keeper.take(&request.order, &self.set.definitions.services, now) {
+            Ok(notes) => notes,
+            // Whoever asked may have gone meanwhile.
+            Err(refused) => return drop(request.answer.send(Err(refused))),
+        };
+        let ordered = Ordered { answer: request.answer, notes };
+        let dirty = self.keeper.is_dirty();
+        if dirty {
+            self.publish(now);
+        }
+        match (dirty, self.saving.is_running()) {
+            (false, false) => return ordered.answer(self.keeper.held(), None),
+            // What holds is being written down, and this changes nothing of it.
+            (false, true) => return self.saving.wait(ordered, true),
+            (true, _) => self.saving.wait(ordered, false),
+        }
+        self.save_maintenance();
+    }
+
+    fn save_maintenance(&mut self) {
+        if !self.saving.is_running() {
+            let maintenance = self.maintenance_to_write();
+            self.saving.begin(maintenance, None);
+        }
+    }
+
+    fn maintenance_to_write(&mut self) -> Option<Work> {
+        self.keeper.is_dirty().then(|| Box::new(self.keeper.writing()) as Work)
+    }
+
+    fn note_saved(&mut self, saved: Saved) {
+        if let Some(written) = &saved.maintenance {
+            self.keeper.note_written(written);
+        }
+        if let Some(written) = &saved.memory {
+            self.persist.note_written(written);
+            self.metrics.saved(written.is_ok());
+        }
+        let unwritten = saved.maintenance.and_then(Result::err);
+        for ordered in saved.orders {
+            ordered.answer(self.keeper.held(), unwritten.as_ref());
+        }
+        if self.saving.has_waiting() {
+            self.save_maintenance();
+        }
+    }
+
     fn publish(&mut self, now: Moment) {
+        if self.keeper.expire(now) {
+            self.save_at = self.save_at.min(Instant::now() + SAVE_AFTER_CHANGE);
+        }
         let mut checks: BTreeMap<Name, CheckView> = self
             .set
             .checks
@@ -213,11 +288,12 @@ impl Health {
                 Some((name.clone(), aggregate::view(check.definition().clone(), verdict, now)))
             })
             .collect();
-        aggregate::weigh(&self.set, &mut checks);
-        let services = aggregate::services(&self.set, &checks, &mut self.services, now);
+        let held = self.keeper.held();
+        aggregate::weigh(&self.set, held, &mut checks, now);
+        let services = aggregate::services(&self.set, held, &checks, &mut self.services, now);
         let overall = aggregate::overall(self.set.loaded, &checks);
         let next = Arc::new(HealthSnapshot { at: now, overall, checks, services, loaded: self.set.loaded });
-        let last = self.publish.send_replace(next.clone());
+        let last = self.wires.publish.send_replace(next.clone());
         let changed = changes::log(&last, &next);
         if changed {
             self.save_at = self.save_at.min(Instant::now() + SAVE_AFTER_CHANGE);
@@ -225,22 +301,20 @@ impl Health {
         self.metrics.forget_gone(&last, &next);
     }
 
-    /// Writes the memory down, beside the loop: a slow disk must not stop it from beating.
-    async fn save(&mut self, beat: &Beat) {
+    /// Writes down everything, beside the loop.
+    fn save_all(&mut self) {
         self.save_at = Instant::now() + SAVE_EVERY;
+        let maintenance = self.maintenance_to_write();
         // What is remembered of checks that are not loaded yet must not be written over.
-        if !self.set.loaded {
-            return;
-        }
-        let memory = Memory {
-            checks: self.set.checks.iter().filter_map(|(name, check)| self.remember(name, check)).collect(),
-            services: self.services.clone(),
-        };
-        let persist = self.persist.clone();
-        let saved = self.supervisor.blocking(move || persist.save(&memory));
-        let saved = tokio::time::timeout(Duration::from_secs(10), saved).await;
-        beat.touch();
-        self.metrics.saved(matches!(saved, Ok(Ok(true))));
+        let memory = self.set.loaded.then(|| {
+            let memory = Memory {
+                checks: self.set.checks.iter().filter_map(|(name, check)| self.remember(name, check)).collect(),
+                services: self.services.clone(),
+            };
+            let persist = self.persist.clone();
+            Box::new(move || persist.write(&memory)) as Work
+        });
+        self.saving.begin(maintenance, memory);
     }
 
     fn remember(&self, name: &Name, check: &Arc<dyn crate::model::check::Check>) -> Option<(Name, Remembered)> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::model::check::{CheckDef, Judges, OnFault, Severity};
 use crate::model::checkset::CheckSet;
+use crate::model::maintenance::Maintenances;
 use crate::model::name::Name;
 use crate::model::outcome::Status;
 use crate::model::service::ServiceDef;
@@ -17,6 +18,15 @@ use crate::model::verdict::Verdict;
 pub struct ServiceMemory {
     pub aggregate: Aggregate,
     pub since: Moment,
+    /// It was in maintenance when it was last looked at.
+    #[serde(default)]
+    pub out_of_traffic: bool,
+}
+
+impl ServiceMemory {
+    fn new(aggregate: Aggregate, since: Moment) -> Self {
+        Self { aggregate, since, out_of_traffic: false }
+    }
 }
 
 /// What a check is shown as at a moment.
@@ -26,13 +36,14 @@ pub fn view(definition: Arc<CheckDef>, verdict: Arc<Verdict>, now: Moment) -> Ch
     CheckView { definition, verdict, shown, reason, counts: Aggregate::Up }
 }
 
-/// Sets what each check adds to the aggregates, once all are known.
-pub fn weigh(set: &CheckSet, checks: &mut BTreeMap<Name, CheckView>) {
+/// Sets what each check adds to the aggregates, once all are known. Through a service in maintenance it adds nothing.
+pub fn weigh(set: &CheckSet, held: &Maintenances, checks: &mut BTreeMap<Name, CheckView>, now: Moment) {
     let judged_in = |service: &Name| {
         let mut own = checks.values().filter(|view| view.definition.judges.judges(service));
         own.any(|view| view.verdict.status.is_some())
     };
-    let judged: BTreeMap<Name, bool> = set.definitions.services.keys().map(|s| (s.clone(), judged_in(s))).collect();
+    let in_traffic = set.definitions.services.keys().filter(|service| held.of(service, now).is_none());
+    let judged: BTreeMap<Name, bool> = in_traffic.map(|s| (s.clone(), judged_in(s))).collect();
     for view in checks.values_mut() {
         let judges = &view.definition.judges;
         let of_services = judged.iter().filter(|(service, _)| judges.judges(service)).map(|(_, judged)| *judged);
@@ -91,16 +102,27 @@ fn counts(view: &CheckView, others_judged: bool) -> Counts {
     }
 }
 
-/// The aggregate of a service's checks, and whether any of them has a status.
-fn add_up<'a>(views: impl Iterator<Item = &'a CheckView> + Clone) -> (Aggregate, bool) {
-    let judged = views.clone().any(|view| view.verdict.status.is_some());
-    let worst = views.map(|view| contribution(counts(view, judged))).max();
-    (worst.unwrap_or(Aggregate::Up), judged)
+/// What the checks of a service add up to.
+struct Sum {
+    aggregate: Aggregate,
+    /// One of them has a status.
+    judged: bool,
+    /// One of them counts as something: it has a status, or its faults stand for one.
+    known: bool,
 }
 
-/// Every service, judged by its checks; all are PENDING until the checks are loaded.
+fn add_up<'a>(views: impl Iterator<Item = &'a CheckView> + Clone) -> Sum {
+    let judged = views.clone().any(|view| view.verdict.status.is_some());
+    let known = views.clone().any(|view| matches!(counts(view, judged), Counts::As(_)));
+    let worst = views.map(|view| contribution(counts(view, judged))).max();
+    Sum { aggregate: worst.unwrap_or(Aggregate::Up), judged, known: known || judged }
+}
+
+/// Every service, judged by its checks; all are PENDING until the checks are loaded. What is in maintenance is decided
+/// without them.
 pub fn services(
     set: &CheckSet,
+    held: &Maintenances,
     checks: &BTreeMap<Name, CheckView>,
     memory: &mut BTreeMap<Name, ServiceMemory>,
     now: Moment,
@@ -111,13 +133,39 @@ pub fn services(
         } else {
             unloaded(definition.clone(), memory, now)
         };
-        (name.clone(), view)
+        (name.clone(), out_of_traffic(view, held, memory, now))
     };
     let services = set.definitions.services.iter().map(view).collect();
     if set.loaded {
         memory.retain(|name, _| set.definitions.services.contains_key(name));
     }
     services
+}
+
+fn out_of_traffic(
+    view: ServiceView,
+    held: &Maintenances,
+    memory: &mut BTreeMap<Name, ServiceMemory>,
+    now: Moment,
+) -> ServiceView {
+    let remembered = memory.get_mut(&view.definition.name);
+    match held.of(&view.definition.name, now) {
+        Some(order) => {
+            if let Some(remembered) = remembered {
+                remembered.out_of_traffic = true;
+            }
+            let since = order.since;
+            ServiceView { since, registrable: false, decided: true, maintenance: Some(order), ..view }
+        }
+        // What it is again it is since now.
+        None => match remembered {
+            Some(remembered) if remembered.out_of_traffic => {
+                (remembered.out_of_traffic, remembered.since) = (false, now);
+                ServiceView { since: now, ..view }
+            }
+            _ => view,
+        },
+    }
 }
 
 /// A service before the checks are loaded: what is remembered of it must not change by that.
@@ -128,6 +176,7 @@ fn unloaded(definition: Arc<ServiceDef>, memory: &BTreeMap<Name, ServiceMemory>,
         registrable: false,
         decided: false,
         checks: Vec::new(),
+        maintenance: None,
         definition,
     }
 }
@@ -139,18 +188,21 @@ fn service(
     now: Moment,
 ) -> ServiceView {
     let own = checks.values().filter(|view| view.definition.judges.judges(&definition.name));
-    let (aggregate, judged) = add_up(own.clone());
-    let remembered = memory.entry(definition.name.clone()).or_insert(ServiceMemory { aggregate, since: now });
+    let Sum { aggregate, judged, known } = add_up(own.clone());
+    let known = known || definition.unchecked;
+    let remembered = memory.entry(definition.name.clone()).or_insert(ServiceMemory::new(aggregate, now));
     // To be undecided for a while is no change.
-    if (judged || definition.unchecked) && aggregate != Aggregate::Pending && remembered.aggregate != aggregate {
-        *remembered = ServiceMemory { aggregate, since: now };
+    if known && aggregate != Aggregate::Pending && remembered.aggregate != aggregate {
+        (remembered.aggregate, remembered.since) = (aggregate, now);
     }
     ServiceView {
         aggregate,
         since: remembered.since,
         registrable: aggregate.serves() && (judged || definition.unchecked),
-        decided: aggregate != Aggregate::Pending,
+        // Where nothing is known of the service there is no verdict that might move it.
+        decided: aggregate != Aggregate::Pending && known,
         checks: own.map(|view| view.definition.name.clone()).collect(),
+        maintenance: None,
         definition,
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::model::check::Check;
 use crate::model::checkset::Definitions;
+use crate::model::maintenance::Maintenance;
 use crate::model::outcome::FaultKind;
 use crate::model::testing::{FakeCheck, at, definition, faulted, judged, name, observation, service};
 
@@ -31,6 +32,7 @@ fn trapped(times: usize) -> Vec<crate::model::outcome::Ending> {
 /// The checks of a host, and what they add up to.
 struct Scene {
     set: CheckSet,
+    held: Maintenances,
     views: BTreeMap<Name, CheckView>,
     memory: BTreeMap<Name, ServiceMemory>,
 }
@@ -49,12 +51,24 @@ impl Scene {
             .into_iter()
             .map(|(d, verdict)| (d.name.clone(), view(Arc::new(d), Arc::new(verdict), at(NOW))))
             .collect();
-        weigh(&set, &mut views);
-        Self { set, views, memory: BTreeMap::new() }
+        let held = Maintenances::default();
+        weigh(&set, &held, &mut views, at(NOW));
+        Self { set, held, views, memory: BTreeMap::new() }
+    }
+
+    /// Takes services out of traffic; none: the whole host.
+    fn in_maintenance(mut self, services: &[&str]) -> Self {
+        let order = Maintenance { reason: "disk swap".into(), since: at(NOW - 1), until: Some(at(NOW + 1).wall) };
+        match services {
+            [] => self.held.host.push(order),
+            services => self.held.services.extend(services.iter().map(|s| (name(s), vec![order.clone()]))),
+        }
+        weigh(&self.set, &self.held, &mut self.views, at(NOW));
+        self
     }
 
     fn service(&mut self, service: &str) -> ServiceView {
-        services(&self.set, &self.views, &mut self.memory, at(NOW)).remove(service).expect("a service")
+        services(&self.set, &self.held, &self.views, &mut self.memory, at(NOW)).remove(service).expect("a service")
     }
 
     fn overall(&self) -> Aggregate {
@@ -238,7 +252,7 @@ fn nothing_is_decided_before_the_plugins_are_loaded() {
 #[test]
 fn to_pend_for_a_while_does_not_change_since_when_a_service_is_what_it_is() {
     let mut scene = Scene::new(&["s"], vec![check("a", &["s"], &has(Status::Up))]);
-    scene.memory.insert(name("s"), ServiceMemory { aggregate: Aggregate::Up, since: at(7) });
+    scene.memory.insert(name("s"), ServiceMemory::new(Aggregate::Up, at(7)));
     assert_eq!(scene.service("s").since, at(7));
     scene.views = Scene::new(&["s"], vec![check("a", &["s"], &[])]).views;
     assert_eq!(scene.service("s").aggregate, Aggregate::Pending);
@@ -246,4 +260,80 @@ fn to_pend_for_a_while_does_not_change_since_when_a_service_is_what_it_is() {
     assert_eq!(scene.service("s").since, at(7));
     scene.views = Scene::new(&["s"], vec![check("a", &["s"], &has(Status::Down))]).views;
     assert_eq!(scene.service("s").since, at(NOW));
+}
+
+#[test]
+fn maintenance_takes_a_service_out_and_its_checks_count_for_nothing() {
+    let own = || check("a", &["s"], &has(Status::Down));
+    let shared = || check("b", &["s", "t"], &has(Status::Down));
+    let host = || check("h", &[], &has(Status::Down));
+    use Aggregate::*;
+    // What there is besides the service `s`, which is DOWN; what is in maintenance; and what all add up to.
+    let cases: [(&str, Vec<_>, &[&str], Aggregate); 8] = [
+        ("nothing in maintenance", vec![own()], &["t"], Down),
+        ("its own check", vec![own()], &["s"], Up),
+        ("a check that another service has too", vec![shared()], &["s"], Down),
+        ("both services of a check", vec![shared()], &["s", "t"], Up),
+        ("a check of the host", vec![own(), host()], &["s"], Down),
+        ("the whole host", vec![own(), shared()], &[], Up),
+        ("the whole host, and a check of the host", vec![own(), host()], &[], Down),
+        ("a check that pends", vec![check("p", &["s"], &[])], &["s"], Up),
+    ];
+    for (what, checks, out, expected) in cases {
+        let scene = Scene::new(&["s", "t"], checks).in_maintenance(out);
+        assert_eq!(scene.overall(), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_service_in_maintenance_is_not_to_be_registered_whatever_its_checks_say() {
+    for endings in [has(Status::Up), has(Status::Down), Vec::new()] {
+        let mut scene = Scene::new(&["s"], vec![check("a", &["s"], &endings)]).in_maintenance(&["s"]);
+        for loaded in [true, false] {
+            scene.set.loaded = loaded;
+            let view = scene.service("s");
+            assert_eq!((view.status(), view.registrable, view.decided), ("MAINTENANCE", false, true), "{endings:?}");
+            assert_eq!(view.since, at(NOW - 1));
+        }
+    }
+    let mut scene = Scene::new(&["s"], vec![check("a", &["s"], &has(Status::Up))]).in_maintenance(&["s"]);
+    scene.memory.insert(name("s"), ServiceMemory::new(Aggregate::Up, at(7)));
+    assert_eq!(scene.service("s").aggregate, Aggregate::Up, "its checks run on");
+    scene.held = Maintenances::default();
+    let view = scene.service("s");
+    assert_eq!((view.status(), view.registrable, view.since), ("UP", true, at(NOW)), "and it is back at once");
+}
+
+#[test]
+fn maintenance_that_is_over_holds_nothing() {
+    let mut scene = Scene::new(&["s"], vec![check("a", &["s"], &has(Status::Down))]).in_maintenance(&["s"]);
+    let later = at(NOW + 1);
+    weigh(&scene.set, &scene.held, &mut scene.views, later);
+    assert_eq!(scene.overall(), Aggregate::Down);
+    let views = services(&scene.set, &scene.held, &scene.views, &mut scene.memory, later);
+    assert_eq!(views[&name("s")].maintenance, None);
+}
+
+#[test]
+fn what_never_said_anything_moves_no_service() {
+    let silent = |on_fault, severity| {
+        let (mut definition, _) = check("a", &["s"], &[]);
+        (definition.policy.on_fault, definition.severity) = (on_fault, severity);
+        let verdict = verdict(&definition, &trapped(5));
+        Scene::new(&["s"], vec![(definition, verdict)]).service("s")
+    };
+    let faulted = silent(OnFault::Keep, Severity::Critical);
+    assert_eq!((faulted.aggregate, faulted.registrable, faulted.decided), (Aggregate::Up, false, false));
+    let counts = silent(OnFault::Down, Severity::Critical);
+    assert_eq!((counts.aggregate, counts.registrable, counts.decided), (Aggregate::Down, false, true));
+    let warning = Scene::new(
+        &["s"],
+        vec![{
+            let (mut definition, verdict) = check("a", &["s"], &[]);
+            definition.severity = Severity::Warning;
+            (definition, verdict)
+        }],
+    )
+    .service("s");
+    assert_eq!((warning.registrable, warning.decided), (false, false), "a warning that pends");
 }

@@ -64,9 +64,10 @@ fn log_services(last: &HealthSnapshot, next: &HealthSnapshot) -> bool {
             continue;
         }
         let status = view.aggregate;
+        let counts = if view.maintenance.is_some() { ", which counts for nothing: it is in maintenance" } else { "" };
         match before {
-            Some(was) => tracing::info!(%service, %status, %was, "service {service} {status} (was {was})"),
-            None => tracing::info!(%service, %status, "service {service} {status}"),
+            Some(was) => tracing::info!(%service, %status, %was, "service {service} {status} (was {was}){counts}"),
+            None => tracing::info!(%service, %status, "service {service} {status}{counts}"),
         }
         changed = true;
     }

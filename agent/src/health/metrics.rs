@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::model::check::Judges;
 use crate::model::name::Name;
 use crate::model::outcome::Status;
-use crate::model::snapshot::{Aggregate, CheckView, HealthSnapshot, Shown};
+use crate::model::snapshot::{CheckView, HealthSnapshot, Shown};
 use crate::telemetry::{FamilyBuilder, MetricSource, Metrics};
 
 pub struct HealthMetrics {
@@ -121,21 +121,20 @@ fn check_families(snapshot: &HealthSnapshot) -> Vec<MetricFamily> {
 fn service_families(snapshot: &HealthSnapshot) -> Vec<MetricFamily> {
     let mut status = FamilyBuilder::gauge(
         "vitald_service_status",
-        "What the service's checks add up to: 1 for one status, 0 for the others.",
+        "What the service's checks add up to, or maintenance: 1 for one status, 0 for the others.",
     );
-    let words = [
-        ("up", Aggregate::Up),
-        ("degraded", Aggregate::Degraded),
-        ("pending", Aggregate::Pending),
-        ("down", Aggregate::Down),
-    ];
+    let mut maintenance = FamilyBuilder::gauge(
+        "vitald_service_maintenance",
+        "Whether an operator took the service out of traffic: 1 or 0.",
+    );
     for (name, view) in &snapshot.services {
-        for (word, aggregate) in words {
+        for word in ["up", "degraded", "pending", "down", "maintenance"] {
             let labels = [("service", &**name), ("status", word)];
-            status.add(labels, f64::from(u8::from(view.aggregate == aggregate)));
+            status.add(labels, f64::from(u8::from(view.status().eq_ignore_ascii_case(word))));
         }
+        maintenance.add([("service", &**name)], f64::from(u8::from(view.maintenance.is_some())));
     }
-    vec![status.build()]
+    vec![status.build(), maintenance.build()]
 }
 
 /// What checkers measured: a family for each name, unit and kind, whatever the checks.

@@ -5,18 +5,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine as _;
 
 use crate::clock;
-use crate::files;
 use crate::model::check::CheckDef;
 use crate::model::name::Name;
 use crate::model::time::Moment;
 use crate::model::verdict::Verdict;
 
 use super::aggregate::ServiceMemory;
+use super::kept::{self, Unusable};
 
 /// Changes when the file's form does.
 const VERSION: u32 = 1;
@@ -69,84 +68,49 @@ struct File {
     memory: Memory,
 }
 
-#[derive(serde::Deserialize)]
-struct Header {
-    version: u32,
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Unusable {
-    #[error(transparent)]
-    File(#[from] files::FileError),
-    #[error("it is damaged: {0}")]
-    Damaged(#[from] serde_json::Error),
-    #[error("it has version {0}; this agent knows {VERSION}")]
-    Version(u32),
-}
-
 #[derive(Debug, Clone)]
 pub struct Persist {
     path: PathBuf,
     boot_id: Option<String>,
     /// A disk that cannot be written is worth one warning until it can.
-    failing: Arc<AtomicBool>,
+    failing: bool,
 }
 
 impl Persist {
     pub fn new(state_dir: &Path) -> Self {
-        Self { path: state_dir.join("verdicts.json"), boot_id: clock::boot_id(), failing: Arc::default() }
+        Self { path: state_dir.join("verdicts.json"), boot_id: clock::boot_id(), failing: false }
     }
 
     /// What was remembered before this start; nothing where there is nothing of use.
     pub fn load(&self, now: Moment) -> Memory {
-        match self.read() {
+        match kept::read::<File>(&self.path, VERSION, MAX_FILE, "the memory of verdicts is lost") {
             // Times on the boot clock mean nothing after another boot.
-            Ok(file) if file.boot_id == self.boot_id && self.boot_id.is_some() => sane(file.memory, now),
-            Ok(_) => Memory::default(),
-            Err(Unusable::File(error)) if error.is_missing() => Memory::default(),
-            Err(error) => {
-                let aside = self.path.with_extension("json.unusable");
-                let kept = std::fs::rename(&self.path, &aside).is_ok();
-                let kept = if kept { format!("; it was set aside as {}", aside.display()) } else { String::new() };
-                tracing::warn!("the memory of verdicts in {} is not used: {error}{kept}", self.path.display());
-                Memory::default()
-            }
+            Some(file) if file.boot_id == self.boot_id && self.boot_id.is_some() => sane(file.memory, now),
+            _ => Memory::default(),
         }
     }
 
-    fn read(&self) -> Result<File, Unusable> {
-        files::check_owner(&self.path)?;
-        let bytes = files::read_capped(&self.path, MAX_FILE)?;
-        let header: Header = serde_json::from_slice(&bytes)?;
-        if header.version != VERSION {
-            return Err(Unusable::Version(header.version));
-        }
-        Ok(serde_json::from_slice(&bytes)?)
-    }
-
-    /// Writes the memory down; false if that failed, which is a warning and never more.
-    pub fn save(&self, memory: &Memory) -> bool {
-        let result = self.write(memory);
-        let failed_before = self.failing.swap(result.is_err(), Ordering::Relaxed);
-        match &result {
-            Err(error) if !failed_before => {
-                tracing::warn!("the memory of verdicts is not written, a restart would begin anew: {error}");
+    /// Takes note of whether the memory is on disk: that it is not is a warning and never more.
+    pub fn note_written(&mut self, written: &Result<(), String>) {
+        match written {
+            Err(problem) if !self.failing => {
+                tracing::warn!("the memory of verdicts is not written, a restart would begin anew: {problem}");
             }
-            Ok(()) if failed_before => tracing::info!("the memory of verdicts is written again"),
+            Ok(()) if self.failing => tracing::info!("the memory of verdicts is written again"),
             _ => {}
         }
-        result.is_ok()
+        self.failing = written.is_err();
     }
 
-    fn write(&self, memory: &Memory) -> Result<(), Unusable> {
+    /// Writes the memory down.
+    pub fn write(&self, memory: &Memory) -> Result<(), Unusable> {
         #[derive(serde::Serialize)]
         struct Out<'a> {
             version: u32,
             boot_id: &'a Option<String>,
             memory: &'a Memory,
         }
-        let bytes = serde_json::to_vec(&Out { version: VERSION, boot_id: &self.boot_id, memory })?;
-        Ok(files::write_atomic(&self.path, &bytes)?)
+        kept::write(&self.path, &Out { version: VERSION, boot_id: &self.boot_id, memory })
     }
 }
 

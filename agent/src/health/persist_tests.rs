@@ -17,7 +17,7 @@ fn what_was_saved_is_restored_while_it_is_fresh() {
     let dir = tempfile::tempdir().expect("tempdir");
     let persist = Persist::new(dir.path());
     assert_eq!(persist.load(at(0)), Memory::default());
-    assert!(persist.save(&memory("a", 100)));
+    persist.write(&memory("a", 100)).expect("written");
     let loaded = persist.load(at(131));
     assert_eq!(loaded, memory("a", 100));
     let restore = |definition: &CheckDef, now| loaded.checks[&name("a")].clone().restore(definition, at(now));
@@ -34,7 +34,7 @@ fn what_was_saved_is_restored_while_it_is_fresh() {
 fn another_boot_or_the_future_is_forgotten() {
     let dir = tempfile::tempdir().expect("tempdir");
     let persist = Persist::new(dir.path());
-    persist.save(&memory("a", 100));
+    persist.write(&memory("a", 100)).expect("written");
     assert_eq!(persist.load(at(99)), Memory::default());
     let other = Persist { boot_id: Some("another".into()), ..Persist::new(dir.path()) };
     assert_eq!(other.load(at(101)), Memory::default());
@@ -48,12 +48,12 @@ fn a_file_that_cannot_be_used_is_set_aside() {
         std::fs::write(dir.path().join("verdicts.json"), bytes).expect("write");
         assert_eq!(persist.load(at(1)), Memory::default());
         assert_eq!(std::fs::read(dir.path().join("verdicts.json.unusable")).expect("kept"), bytes);
-        assert!(persist.save(&memory("a", 1)), "and the agent goes on");
+        persist.write(&memory("a", 1)).expect("and the agent goes on");
     }
 }
 
 #[test]
 fn a_disk_that_cannot_be_written_is_no_more_than_a_warning() {
     let persist = Persist::new(Path::new("/proc/no-such-directory"));
-    assert!(!persist.save(&memory("a", 1)));
+    assert!(persist.write(&memory("a", 1)).is_err());
 }
