@@ -22,6 +22,7 @@ use crate::model::check::Check;
 use crate::model::checkset::CheckSet;
 use crate::model::name::Name;
 use crate::model::outcome::{Ending, Fault, FaultKind, RunReport, Skipped};
+use crate::model::requests::{NextRun, NextRunsRequest};
 use crate::model::snapshot::HealthSnapshot;
 use crate::model::time::Moment;
 use crate::model::verdict::Observation;
@@ -55,6 +56,8 @@ pub struct Wires {
     pub observations: mpsc::Sender<Observation>,
     /// What the checkers remembered when the agent stopped.
     pub states: BTreeMap<Name, Vec<u8>>,
+    /// Who wants to know when checks run next. Full: they wait, and give up by themselves.
+    pub next_runs: mpsc::Receiver<NextRunsRequest>,
 }
 
 pub struct Schedule {
@@ -111,6 +114,7 @@ impl Schedule {
                 Ok(()) = self.wires.checks.changed() => self.take_over(),
                 Ok(()) = self.wires.snapshot.changed() => self.confirm_sooner(),
                 Some(finished) = self.finished.1.recv() => self.finish(finished).await,
+                Some(request) = self.wires.next_runs.recv() => self.tell_next_runs(request),
                 () = sleep_until(due) => self.start_due(),
             }
         }
@@ -242,6 +246,16 @@ impl Schedule {
         }
         // An error means that health is gone, and the agent with it.
         let _ = self.wires.observations.send(Observation { check: name, at, report, state }).await;
+    }
+
+    fn tell_next_runs(&self, request: NextRunsRequest) {
+        let now = Instant::now();
+        let next = |entry: &Entry| NextRun {
+            due_in: entry.due.saturating_duration_since(now),
+            running: entry.running.is_some(),
+        };
+        // Whoever asked may have given up.
+        let _ = request.send(self.entries.iter().map(|(name, entry)| (name.clone(), next(entry))).collect());
     }
 
     /// Brings forward the next run of what is being confirmed.

@@ -17,6 +17,7 @@ struct Rig {
     checks: watch::Sender<Arc<CheckSet>>,
     snapshot: watch::Sender<Arc<HealthSnapshot>>,
     observations: mpsc::Receiver<Observation>,
+    next_runs: mpsc::Sender<NextRunsRequest>,
     metrics: Metrics,
     stopper: Stopper,
     task: tokio::task::JoinHandle<()>,
@@ -33,17 +34,19 @@ impl Rig {
         let (checks, check_receiver) = watch::channel(set(checks));
         let (snapshot, snapshot_receiver) = watch::channel(Arc::new(HealthSnapshot::default()));
         let (sender, observations) = mpsc::channel(10_000);
+        let (next_runs, next_runs_receiver) = mpsc::channel(1);
         let wires = Wires {
             checks: check_receiver,
             snapshot: snapshot_receiver,
             observations: sender,
             states: BTreeMap::new(),
+            next_runs: next_runs_receiver,
         };
         let metrics = Metrics::default();
         let schedule = Schedule::build(Config { concurrency }, supervisor.clone(), wires, &metrics);
         let (stopper, stop) = stop_pair();
         let task = supervisor.spawn("schedule", &stop, schedule.run(stop.clone()));
-        Self { checks, snapshot, observations, metrics, stopper, task }
+        Self { checks, snapshot, observations, next_runs, metrics, stopper, task }
     }
 
     /// Lets time pass, and returns how often each check was observed.
@@ -54,6 +57,12 @@ impl Rig {
             *seen.entry(observation.check.to_string()).or_default() += 1;
         }
         seen
+    }
+
+    async fn next_runs(&self) -> BTreeMap<Name, NextRun> {
+        let (sender, answer) = tokio::sync::oneshot::channel();
+        self.next_runs.send(sender).await.expect("it runs");
+        answer.await.expect("an answer")
     }
 
     fn counter(&self, metric: &str, check: &str, label: Option<(&str, &str)>) -> u64 {
@@ -184,4 +193,15 @@ async fn what_is_being_confirmed_runs_sooner() {
     let snapshot = HealthSnapshot { at: clock::now(), checks, ..HealthSnapshot::default() };
     rig.snapshot.send_replace(Arc::new(snapshot));
     assert_eq!(rig.pass(3).await.get("a"), Some(&1), "after 2.5 s instead of 10 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_tells_when_checks_run_next() {
+    let mut rig = Rig::start(100, vec![slow("quick", 0), slow("slow", 5)]);
+    rig.pass(3).await;
+    let next = rig.next_runs().await;
+    let (quick, slow) = (next[&name("quick")], next[&name("slow")]);
+    let range = Duration::from_secs(7)..=Duration::from_secs(9);
+    assert!(!quick.running && range.contains(&quick.due_in), "{quick:?}");
+    assert!(slow.running && range.contains(&slow.due_in), "{slow:?}");
 }
