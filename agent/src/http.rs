@@ -8,6 +8,7 @@ mod cache;
 mod exposition;
 mod health;
 mod metrics;
+pub mod registry;
 mod reply;
 mod routes;
 
@@ -30,6 +31,7 @@ use crate::telemetry::{MetricSource, Metrics};
 
 use self::cache::Cache;
 use self::metrics::HttpMetrics;
+use self::registry::Discovered;
 use self::routes::State;
 
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -68,6 +70,8 @@ pub struct Wires {
     pub origin: &'static str,
     pub snapshot: watch::Receiver<Arc<HealthSnapshot>>,
     pub plugins: watch::Receiver<Arc<[PluginInfo]>>,
+    /// None where discovery is off.
+    pub discovered: Option<Discovered>,
     /// Set while the agent is stopping.
     pub stopping: watch::Receiver<bool>,
     /// What is exposed beside what is counted.
@@ -99,6 +103,7 @@ impl Http {
             beats: supervisor.beats().clone(),
             started: Instant::now(),
             cache: Cache::default(),
+            registry_cache: Cache::default(),
         });
         Ok(Self { supervisor, listeners, addresses, state })
     }

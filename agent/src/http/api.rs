@@ -8,7 +8,7 @@ use crate::model::checkset::PluginInfo;
 use crate::model::snapshot::{CheckView, HealthSnapshot, ServiceView};
 use crate::model::time::{Moment, rfc3339};
 
-use super::health::{detail, rounded_ms};
+use super::health::{detail, maintenance, rounded_ms};
 use super::reply::Reply;
 
 /// `/api/v1/checks`
@@ -45,7 +45,7 @@ fn check_body(view: &CheckView, now: Moment) -> Value {
         "rise": policy.rise,
         "last": verdict.status,
         "counts_as": view.counts,
-        "streak": streak(view),
+        "streak": view.streak(),
         "faults": verdict.faults,
         "measurements": *verdict.measurements,
         "defined_at": definition.origin,
@@ -54,16 +54,6 @@ fn check_body(view: &CheckView, now: Moment) -> Value {
         body.extend(shown);
     }
     body
-}
-
-/// `2 of 3 worse`, while a change is being confirmed.
-fn streak(view: &CheckView) -> Option<String> {
-    let (verdict, policy) = (&view.verdict, &view.definition.policy);
-    match (verdict.worse, verdict.better) {
-        (0, 0) => None,
-        (worse, 0) => Some(format!("{worse} of {} worse", policy.fall)),
-        (_, better) => Some(format!("{better} of {} better", policy.rise)),
-    }
 }
 
 /// `/api/v1/services`
@@ -78,9 +68,10 @@ pub fn services(snapshot: &HealthSnapshot) -> Reply {
             "tags": service.tags,
             "weight": service.weight,
             "metadata": service.metadata,
-            "status": view.aggregate,
+            "status": view.status(),
             "since": rfc3339(view.since.wall),
             "registrable": view.registrable,
+            "maintenance": view.maintenance.as_ref().map(maintenance),
             "checks": view.checks,
         })
     };

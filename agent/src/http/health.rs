@@ -7,7 +7,9 @@ use hyper::StatusCode;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
-use crate::model::check::Severity;
+use crate::model::check::{Judges, OnFault, Severity};
+use crate::model::maintenance::Maintenance;
+use crate::model::outcome::Status;
 use crate::model::snapshot::{Aggregate, CheckView, HealthSnapshot, ServiceView, Shown};
 use crate::model::time::{Moment, rfc3339};
 
@@ -57,7 +59,10 @@ pub fn overall(snapshot: &HealthSnapshot, query: &Query, origin: &str, now: Mome
         false => Aggregate::Pending,
     };
     let too_old: Vec<_> = match query.max_age {
-        Some(limit) => checks.clone().filter(|(_, view)| is_too_old(view, limit, now)).map(|(name, _)| name).collect(),
+        Some(limit) => {
+            let too_old = |view: &CheckView| is_too_old(view, limit, now) && !is_out_of_traffic(view, snapshot);
+            checks.clone().filter(|(_, view)| too_old(view)).map(|(name, _)| name).collect()
+        }
         None => Vec::new(),
     };
     let worst = if too_old.is_empty() { worst } else { Aggregate::Down };
@@ -68,9 +73,28 @@ pub fn overall(snapshot: &HealthSnapshot, query: &Query, origin: &str, now: Mome
             body.insert("reason".into(), "too-old".into());
             body.insert("too_old".into(), json!(too_old));
         }
+        let out_of_traffic = out_of_traffic(snapshot);
+        if !out_of_traffic.is_empty() {
+            body.insert("maintenance".into(), out_of_traffic.into());
+        }
         body.insert("details".into(), details.into());
     }
     Reply::json(code(worst), &body)
+}
+
+/// The services in maintenance, which count for nothing.
+fn out_of_traffic(snapshot: &HealthSnapshot) -> Map<String, Value> {
+    let held = snapshot.services.iter().filter_map(|(name, view)| Some((name, view.maintenance.as_ref()?)));
+    held.map(|(name, order)| (name.to_string(), maintenance(order))).collect()
+}
+
+/// Why and until when a service takes no traffic; `until` is null where it has no end.
+pub fn maintenance(order: &Maintenance) -> Value {
+    json!({
+        "reason": order.reason,
+        "since": rfc3339(order.since.wall),
+        "until": order.until.map(rfc3339),
+    })
 }
 
 fn is_too_old(view: &CheckView, limit: Duration, now: Moment) -> bool {
@@ -78,23 +102,38 @@ fn is_too_old(view: &CheckView, limit: Duration, now: Moment) -> bool {
     view.definition.severity == Severity::Critical && age.is_none_or(|age| age > limit)
 }
 
+/// Does it judge services in maintenance, and nothing else?
+fn is_out_of_traffic(view: &CheckView, snapshot: &HealthSnapshot) -> bool {
+    let judges = &view.definition.judges;
+    let judged = snapshot.services.values().filter(|service| judges.judges(&service.definition.name));
+    *judges != Judges::Host && judged.clone().count() > 0 && judged.clone().all(|service| service.maintenance.is_some())
+}
+
 /// `/health/services/{name}`
 pub fn service(snapshot: &HealthSnapshot, name: &str, now: Moment) -> Reply {
     let Some(view) = snapshot.services.get(name) else {
         return Reply::not_found("this host has no service of that name");
     };
-    Reply::json(code(view.aggregate), &service_body(view, snapshot, now))
+    let code = if view.maintenance.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { code(view.aggregate) };
+    Reply::json(code, &service_body(view, snapshot, now))
 }
 
 fn service_body(view: &ServiceView, snapshot: &HealthSnapshot, now: Moment) -> Value {
     let own = view.checks.iter().filter_map(|name| Some((name.to_string(), detail(snapshot.checks.get(name)?, now))));
-    json!({
+    let mut body = json!({
         "status": view.aggregate.word(),
         "worst": view.aggregate,
         "since": rfc3339(view.since.wall),
         "registrable": view.registrable,
-        "details": own.collect::<Map<_, _>>(),
-    })
+    });
+    if let Some(body) = body.as_object_mut() {
+        if let Some(order) = &view.maintenance {
+            body.insert("status".into(), view.status().into());
+            body.insert("maintenance".into(), maintenance(order));
+        }
+        body.insert("details".into(), own.collect::<Map<_, _>>().into());
+    }
+    body
 }
 
 /// `/health/checks/{name}`: by what the check itself counts as, whatever its severity.
@@ -102,9 +141,13 @@ pub fn check(snapshot: &HealthSnapshot, name: &str, now: Moment) -> Reply {
     let Some(view) = snapshot.checks.get(name) else {
         return Reply::not_found("this agent has no check of that name");
     };
-    let serves = matches!(view.shown, Shown::Up | Shown::Degraded);
-    let known = view.shown == Shown::Unknown && view.counts.serves() && view.verdict.status.is_some();
-    let status = if serves || known { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let last = view.verdict.status.is_some_and(|status| status != Status::Down);
+    let serves = match view.shown {
+        Shown::Up | Shown::Degraded => true,
+        Shown::Unknown => last && view.definition.policy.on_fault == OnFault::Keep,
+        Shown::Down | Shown::Pending => false,
+    };
+    let status = if serves { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Reply::json(status, &detail(view, now))
 }
 
@@ -120,12 +163,7 @@ pub fn detail(view: &CheckView, now: Moment) -> Value {
     let fault = verdict.fault.as_ref();
     let evidence = verdict.evidence.as_ref();
     let hidden = view.shown == Shown::Unknown || evidence.is_none();
-    let message = match (fault.filter(|_| hidden), evidence) {
-        (Some(fault), _) => fault.message.clone(),
-        (None, Some(evidence)) => evidence.message.clone(),
-        (None, None) => String::new(),
-    };
-    body.insert("message".into(), message.into());
+    body.insert("message".into(), view.message().into());
     if verdict.status.is_some() {
         body.insert("since".into(), rfc3339(verdict.since.wall).into());
     }

@@ -18,7 +18,7 @@ use super::cache::Cache;
 use super::health::Query;
 use super::metrics::HttpMetrics;
 use super::reply::Reply;
-use super::{Wires, api, exposition, health};
+use super::{Wires, api, exposition, health, registry};
 
 /// After this the agent is ready even if some check has not ended its first run.
 const READY_ANYWAY: Duration = Duration::from_secs(30);
@@ -30,6 +30,8 @@ pub struct State {
     pub beats: Beats,
     pub started: Instant,
     pub cache: Cache,
+    /// Large bodies: whoever waits for them keeps nobody from the small ones.
+    pub registry_cache: Cache,
 }
 
 /// Answers one request. Nothing in here waits.
@@ -65,6 +67,7 @@ fn route<B>(state: &State, request: &Request<B>, path: &str) -> (&'static str, R
     let snapshot = || state.wires.snapshot.borrow().clone();
     let version = Arc::as_ptr(&snapshot()).addr();
     let cached = |form, render: &dyn Fn() -> Reply| state.cache.get(form, version, render);
+    let (discovered, query) = (state.wires.discovered.as_ref(), request.uri().query().unwrap_or_default());
     match path {
         "/health" => ("/health", overall(state, request)),
         "/health/live" => ("/health/live", live(state)),
@@ -73,8 +76,13 @@ fn route<B>(state: &State, request: &Request<B>, path: &str) -> (&'static str, R
         "/api/v1/checks" => ("/api/v1/checks", cached("/api/v1/checks", &|| api::checks(&snapshot(), clock::now()))),
         "/api/v1/plugins" => ("/api/v1/plugins", plugins(state)),
         "/api/v1/services" => ("/api/v1/services", cached("/api/v1/services", &|| api::services(&snapshot()))),
+        registry::SERVICES => (registry::SERVICES, registry::services(discovered, query, &state.registry_cache)),
+        registry::PROMETHEUS => (registry::PROMETHEUS, registry::prometheus(discovered, query, &state.registry_cache)),
         "/" => ("/", index(state)),
-        _ => named(&snapshot(), path),
+        _ => match path.strip_prefix(registry::SERVICES).and_then(|rest| rest.strip_prefix('/')) {
+            Some(name) => (registry::SERVICE, registry::service(discovered, name, query)),
+            None => named(&snapshot(), path),
+        },
     }
 }
 
@@ -148,7 +156,8 @@ fn index(state: &State) -> Reply {
         "vitald": env!("CARGO_PKG_VERSION"),
         "agent": state.wires.agent_id,
         "see": ["/health", "/health/live", "/health/ready", "/health/services/{name}", "/health/checks/{name}",
-                "/metrics", "/api/v1/checks", "/api/v1/services", "/api/v1/plugins"],
+                "/metrics", "/api/v1/checks", "/api/v1/services", "/api/v1/plugins",
+                registry::SERVICES, registry::PROMETHEUS],
     });
     Reply::json(StatusCode::OK, &body)
 }

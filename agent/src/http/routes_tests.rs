@@ -6,9 +6,10 @@ use tokio::sync::watch;
 
 use crate::health::aggregate::view;
 use crate::model::check::CheckDef;
+use crate::model::maintenance::Maintenance;
 use crate::model::outcome::{FaultKind, Status};
-use crate::model::snapshot::Aggregate;
-use crate::model::testing::{definition, faulted, judged, name, observation};
+use crate::model::snapshot::{Aggregate, CheckView, ServiceView};
+use crate::model::testing::{definition, faulted, judged, name, observation, service};
 use crate::model::verdict::Verdict;
 
 use super::*;
@@ -41,6 +42,7 @@ fn state(snapshot: HealthSnapshot) -> State {
         origin: "file",
         snapshot: watch::channel(Arc::new(snapshot)).1,
         plugins: watch::channel(Arc::from([])).1,
+        discovered: None,
         stopping: watch::channel(false).1,
         sources: Vec::new(),
     };
@@ -51,6 +53,7 @@ fn state(snapshot: HealthSnapshot) -> State {
         beats: Beats::default(),
         started: Instant::now(),
         cache: Cache::default(),
+        registry_cache: Cache::default(),
     }
 }
 
@@ -143,4 +146,65 @@ fn a_stampede_costs_one_rendering() {
         state.cache.get("/health", version, render);
     }
     assert!((2..=4).contains(&rendered.get()), "{}", rendered.get());
+}
+
+fn in_maintenance() -> HealthSnapshot {
+    let now = clock::now();
+    let order = Maintenance { reason: "disk swap".into(), since: now, until: None };
+    let service = ServiceView {
+        definition: Arc::new(service("shop")),
+        aggregate: Aggregate::Up,
+        since: now,
+        registrable: false,
+        decided: true,
+        checks: vec![name("app")],
+        maintenance: Some(order),
+    };
+    let mut snapshot = snapshot(Aggregate::Up);
+    let app = snapshot.checks[&name("good")].clone();
+    let app = CheckView { definition: Arc::new(definition("app", &["shop"])), ..app };
+    snapshot.checks.insert(name("app"), app);
+    snapshot.services.insert(name("shop"), service);
+    snapshot
+}
+
+#[test]
+fn maintenance_shows_everywhere() {
+    let state = state(in_maintenance());
+    let (code, body) = json(&state, "/health");
+    assert_eq!(
+        (code, &body["status"], &body["maintenance"]["shop"]["reason"]),
+        (200, &"UP".into(), &"disk swap".into())
+    );
+    assert!(body["maintenance"]["shop"]["since"].is_string() && body["maintenance"]["shop"]["until"].is_null());
+    let (code, body) = json(&state, "/health/services/shop");
+    assert_eq!((code, &body["status"], &body["worst"]), (503, &"MAINTENANCE".into(), &"UP".into()), "{body}");
+    assert_eq!(
+        (&body["maintenance"]["reason"], &body["details"]["app"]["status"]),
+        (&"disk swap".into(), &"UP".into())
+    );
+    let (_, body) = json(&state, "/api/v1/services");
+    let shop = &body["services"][0];
+    assert_eq!((&shop["status"], &shop["maintenance"]["reason"]), (&"MAINTENANCE".into(), &"disk swap".into()));
+    let (_, body) = json(&self::state(snapshot(Aggregate::Up)), "/health");
+    assert!(body.get("maintenance").is_none(), "nothing is said where there is none");
+}
+
+#[test]
+fn old_evidence_of_what_is_in_maintenance_counts_for_nothing() {
+    let mut snapshot = in_maintenance();
+    snapshot.checks.retain(|check, _| **check == *"app");
+    let state = state(snapshot);
+    std::thread::park_timeout(Duration::from_millis(5));
+    assert_eq!(json(&state, "/health?max_age=1ms").0, 200);
+}
+
+#[test]
+fn a_hidden_check_answers_by_its_last_status_whatever_it_counts_as() {
+    for (last, code) in [(Status::Up, 200), (Status::Degraded, 200), (Status::Down, 503)] {
+        let mut snapshot = snapshot(Aggregate::Up);
+        let hidden = snapshot.checks.get_mut(&name("hidden")).expect("it is there");
+        Arc::make_mut(&mut hidden.verdict).status = Some(last);
+        assert_eq!(json(&state(snapshot), "/health/checks/hidden").0, code, "{last}");
+    }
 }
