@@ -10,11 +10,13 @@ mod entries;
 mod last_good;
 mod powers;
 mod raw;
+mod registry;
 mod secrets;
 mod source;
 mod table;
 mod units;
 mod validate;
+mod whereabouts;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -23,7 +25,7 @@ use std::sync::Arc;
 use crate::files::{self, FileError};
 use crate::model::checkset::Definitions;
 use crate::model::name::Name;
-use crate::{health, host, http, plugins, registry, sandbox, schedule};
+use crate::{discovery, health, host, http, plugins, sandbox, schedule};
 
 use self::entries::{Defaults, Entries};
 use self::raw::{RawAgent, RawEntries, RawMain};
@@ -34,6 +36,7 @@ pub use self::last_good::{LastGood, LastGoodError};
 pub use self::source::ReloadingSource;
 pub use self::table::Mistake;
 pub use self::validate::default_state_dir;
+pub use self::whereabouts::{Whereabouts, whereabouts_of};
 
 /// The exit code for a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 78;
@@ -75,7 +78,9 @@ pub struct Config {
     pub health: health::Config,
     pub host: host::Config,
     /// None: the agent stands alone.
-    pub registry: Option<registry::Config>,
+    pub registry: Option<crate::registry::Config>,
+    /// None: nothing is consumed.
+    pub discovery: Option<discovery::Config>,
     pub definitions: Arc<Definitions>,
 }
 
@@ -247,9 +252,14 @@ fn assemble(sources: &Sources, secret_dirs: Vec<PathBuf>, context: &Context<'_>)
     for file in &sources.drop_ins {
         entries.add(&RawEntries::read(Table::parse(&file.text, &file.path, context)));
     }
-    let definitions = Arc::new(entries.finish());
+    let (definitions, places) = entries.finish();
     let agent = agent?;
-    let registry = raw.registry.as_ref().and_then(|raw| validate::registry(raw, &agent, context));
+    let registry = raw.registry.as_ref().and_then(|raw| {
+        let config = registry::registry(raw, &agent, context)?;
+        registry::clashes(raw, &config, &definitions, |service| places.get(service).cloned(), context);
+        Some(config)
+    });
+    let discovery = raw.discovery.as_ref().and_then(|raw| registry::discovery(raw, registry.as_ref(), context));
     Some(Config {
         http: http::Config { listen: agent.listen.clone() },
         plugins: plugins::Config {
@@ -262,7 +272,8 @@ fn assemble(sources: &Sources, secret_dirs: Vec<PathBuf>, context: &Context<'_>)
         health: health::Config { state_dir: agent.state_dir.clone() },
         host,
         registry,
-        definitions,
+        discovery,
+        definitions: Arc::new(definitions),
         agent_id: agent.id,
         state_dir: agent.state_dir,
     })

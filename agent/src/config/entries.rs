@@ -143,8 +143,8 @@ impl<'a> Entries<'a> {
         }
     }
 
-    /// Holds the references against what there is.
-    pub fn finish(self) -> Definitions {
+    /// Holds the references against what there is. With the definitions, where each service stands.
+    pub fn finish(self) -> (Definitions, BTreeMap<Name, Place>) {
         for (service, place) in &self.references {
             if !self.services.contains_key(service) {
                 self.context.mistake(place, format!("there is no service {service:?}"));
@@ -158,10 +158,12 @@ impl<'a> Entries<'a> {
                 self.context.mistake(place, problem.replace("NAME", &service.name));
             }
         }
-        Definitions {
+        let places = self.services.iter().map(|(name, (_, place))| (name.clone(), place.clone())).collect();
+        let definitions = Definitions {
             services: self.services.into_iter().map(|(name, (service, _))| (name, service)).collect(),
             checks: self.checks.into_iter().map(|(name, (check, _))| (name, check)).collect(),
-        }
+        };
+        (definitions, places)
     }
 
     fn service(&self, raw: &RawService) -> Option<ServiceDef> {

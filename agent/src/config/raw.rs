@@ -70,13 +70,49 @@ mirror! {
         ttl: Length,
         dialects: Vec<String>,
         on_down: String,
+        remove_after: Length,
         on_stop: String,
+        keep_at_least: u32,
         drain: Length,
         connect_timeout: Length,
         request_timeout: Length,
-    } later [
-        "keep_at_least", "username", "password", "tls", "remove_after", "grpc", "skydns", "traefik"
-    ]
+        username: String,
+        password: String,
+        tls: RawTls,
+        grpc: RawGrpc,
+        skydns: RawSkydns,
+        traefik: RawTraefik,
+    } later []
+}
+
+/// `[registry.grpc]`
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawGrpc {
+    pub prefix: Option<String>,
+}
+
+/// `[registry.skydns]`
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawSkydns {
+    pub prefix: Option<String>,
+    pub domain: Option<String>,
+}
+
+/// `[registry.traefik]`
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawTraefik {
+    pub root: Option<String>,
+    pub scheme: Option<String>,
+}
+
+mirror! {
+    /// `[discovery]`
+    RawDiscovery {
+        watch: Vec<String>,
+    } later []
 }
 
 mirror! {
@@ -181,6 +217,7 @@ pub struct RawMain {
     pub agent: Option<RawAgent>,
     pub sandbox: Option<RawSandbox>,
     pub registry: Option<RawRegistry>,
+    pub discovery: Option<RawDiscovery>,
     pub dns: Option<RawDns>,
     pub host: Option<RawHost>,
     pub defaults: Option<RawDefaults>,
@@ -195,8 +232,9 @@ pub struct RawEntries {
     pub checks: Vec<(RawCheck, Vec<String>)>,
 }
 
-const MAIN_TABLES: [&str; 8] = ["agent", "sandbox", "dns", "registry", "host", "defaults", "service", "check"];
-const LATER_TABLES: [&str; 4] = ["plugins", "discovery", "notify", "report"];
+const MAIN_TABLES: [&str; 9] =
+    ["agent", "sandbox", "dns", "registry", "discovery", "host", "defaults", "service", "check"];
+const LATER_TABLES: [&str; 3] = ["plugins", "notify", "report"];
 
 impl RawMain {
     pub fn read(mut table: Table<'_>) -> Self {
@@ -204,6 +242,7 @@ impl RawMain {
             agent: table.table("agent").map(RawAgent::read),
             sandbox: table.table("sandbox").map(RawSandbox::read),
             registry: table.table("registry").map(RawRegistry::read),
+            discovery: table.table("discovery").map(RawDiscovery::read),
             dns: table.table("dns").map(RawDns::read),
             host: table.table("host").map(RawHost::read),
             defaults: table.table("defaults").map(RawDefaults::read),

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{Gauge, IntGauge};
+use tokio::sync::watch;
 
 use crate::clock;
 use crate::model::checkset::{DefinitionSource, Definitions};
+use crate::model::requests::Reload;
 use crate::telemetry::Metrics;
 
 use super::{LastGood, Mistakes, SourceFile, Sources, build, read_drop_ins};
@@ -20,6 +22,8 @@ pub struct ReloadingSource {
     state: Mutex<State>,
     successful: Arc<IntGauge>,
     succeeded_at: Arc<Gauge>,
+    /// How that stands, for people.
+    reload: watch::Sender<Reload>,
 }
 
 struct State {
@@ -47,14 +51,23 @@ impl ReloadingSource {
             "When the configuration was last read and good, in seconds since the Unix epoch.",
         );
         successful.set(1);
-        succeeded_at.set(clock::now().wall.as_secs_f64());
+        let now = clock::now();
+        succeeded_at.set(now.wall.as_secs_f64());
         let state = Mutex::new(State { definitions, saved: sources.clone(), complaint: String::new() });
-        Self { main: sources.main, conf_dirs, last_good, state, successful, succeeded_at }
+        let (reload, _) = watch::channel(Reload { read: now, taken_over: now, mistake: None, mistakes: 0 });
+        Self { main: sources.main, conf_dirs, last_good, state, successful, succeeded_at, reload }
     }
 
     /// The agent runs on its last good copy: what is on disk is not what runs.
     pub fn started_from_copy(&self) {
         self.successful.set(0);
+        let mistake = "the main file could not be used at the start; the log of the start says why".to_owned();
+        self.reload.send_modify(|reload| (reload.mistake, reload.mistakes) = (Some(mistake), 1));
+    }
+
+    /// How the files stand, from now on.
+    pub fn reload(&self) -> watch::Receiver<Reload> {
+        self.reload.subscribe()
     }
 
     fn accept(&self, state: &mut State, sources: Sources, definitions: Definitions) -> Arc<Definitions> {
@@ -68,18 +81,28 @@ impl ReloadingSource {
             tracing::info!("the configuration is good again");
         }
         state.complaint.clear();
+        let now = clock::now();
         self.successful.set(1);
-        self.succeeded_at.set(clock::now().wall.as_secs_f64());
+        self.succeeded_at.set(now.wall.as_secs_f64());
         // An equal value keeps its identity, so that readers see at once that nothing changed.
-        if *state.definitions != definitions {
+        let changed = *state.definitions != definitions;
+        if changed {
             state.definitions = Arc::new(definitions);
         }
+        self.reload.send_modify(|reload| {
+            let taken_over = if changed { now } else { reload.taken_over };
+            *reload = Reload { read: now, taken_over, mistake: None, mistakes: 0 };
+        });
         state.definitions.clone()
     }
 
     fn refuse(&self, state: &mut State, mistakes: &Mistakes) {
         let complaint = mistakes.to_string();
         self.successful.set(0);
+        self.reload.send_modify(|reload| {
+            let (mistake, mistakes) = (mistakes.0.first().map(ToString::to_string), mistakes.0.len());
+            *reload = Reload { read: clock::now(), mistake, mistakes, ..*reload };
+        });
         if complaint != state.complaint {
             for mistake in &mistakes.0 {
                 tracing::error!("configuration not taken over: {mistake}");

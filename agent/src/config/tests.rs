@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::discovery::Watched;
 use crate::model::check::{Judges, OnFault, Severity};
 use crate::model::testing::name;
+use crate::registry::{Dialect, OnDown};
 
 use super::*;
 
@@ -71,11 +73,44 @@ fn one_mistake_each() {
         ("x =\n", "not TOML"),
         ("[registry]\n", "endpoints is missing"),
         ("[registry]\nendpoints = [\"ftp://x\"]\n", "no endpoint"),
-        ("[registry]\nendpoints = [\"https://x:1\"]\n", "TLS"),
+        ("[registry]\nendpoints = [\"http://u:p@x:1\"]\n", "set username and password"),
+        ("[registry]\nendpoints = [\"http://x\"]\n", "write http://HOST:PORT"),
         ("[registry]\nendpoints = [\"http://x:1\"]\nttl = \"2s\"\n", "5s to"),
-        ("[registry]\nendpoints = [\"http://x:1\"]\non_down = \"mark\"\n", "write \"remove\""),
-        ("[registry]\nendpoints = [\"http://x:1\"]\ndialects = [\"grpc\"]\n", "does not have it yet"),
-        ("[registry]\nendpoints = [\"http://x:1\"]\nkeep_at_least = 1\n", "does not have it yet"),
+        ("[registry]\nendpoints = [\"http://x:1\"]\ndialects = [\"dns\"]\n", "there are native, plain"),
+        ("[registry]\nendpoints = [\"http://x:1\"]\ndialects = [\"native\", \"native\"]\n", "twice"),
+        ("[registry]\nendpoints = [\"http://x:1\"]\ngrpc = { prefix = \"x\" }\n", "would not be used"),
+        ("[registry]\nendpoints = [\"http://x:1\"]\nremove_after = \"1h\"\n", "on_down = \"mark\""),
+        ("[registry]\nendpoints = [\"http://x:1\"]\ndialects = [\"plain\"]\non_down = \"mark\"\n", "only the dialect"),
+        ("[registry]\nendpoints = [\"http://x:1\"]\nusername = \"u\"\n", "wants a password"),
+        ("[registry]\nendpoints = [\"http://x:1\"]\npassword = \"p\"\n", "wants a username"),
+        ("[registry]\nendpoints = [\"http://x:1\"]\ntls = { ca_file = \"x\" }\n", "no endpoint is https"),
+        ("[registry]\nendpoints = [\"http://x:1\"]\nkeep_at_least = 51\n", "0 to 50"),
+        (
+            "[registry]\nendpoints = [\"http://x:1\"]\ndialects = [\"traefik\"]\ntraefik = { scheme = \"ftp\" }\n",
+            "write \"http\"",
+        ),
+        (
+            "[registry]\nendpoints = [\"http://x:1\"]\ndialects = [\"skydns\"]\nskydns = { domain = \"a..b\" }\n",
+            "is no domain",
+        ),
+        (
+            "[registry]\nendpoints = [\"http://x:1\"]\ndialects = [\"native\", \"plain\"]\n[[service]]\nname = \"s\"\naddress = \":1\"\nchecks = \"none\"\n",
+            "give each dialect a prefix of its own",
+        ),
+        ("[discovery]\nwatch = [\"*\"]\n", "no [registry] to watch"),
+        ("[registry]\nendpoints = [\"http://x:1\"]\n[discovery]\nwatch = []\n", "name the services"),
+        (
+            "[registry]\nendpoints = [\"http://x:1\"]\ndialects = [\"plain\"]\n[discovery]\nwatch = [\"*\"]\n",
+            "wants the dialect",
+        ),
+        (
+            "[registry]\nendpoints = [\"http://x:1\"]\ndialects = [\"skydns\"]\n[[service]]\nname = \"a.b\"\naddress = \":1\"\nchecks = \"none\"\n",
+            "a dot in its name",
+        ),
+        (
+            "[registry]\nendpoints = [\"http://x:1\"]\nprefix = \"/vitald\"\n[[service]]\nname = \"s\"\naddress = \":1\"\nchecks = \"none\"\n",
+            "give each dialect a prefix",
+        ),
         ("[registry]\nendpoints = [\"http://x:1\"]\nprefix = \"services\"\n", "starts with /"),
         ("[plugins]\npin = {}\n", "does not have it yet"),
         ("[[report]]\nurl = \"x\"\n", "does not have it yet"),
@@ -146,7 +181,7 @@ fn defaults_are_those_of_the_reference() {
     let registry = good("[registry]\nendpoints = [\"http://127.0.0.1:2379\"]\n").registry.expect("a registry");
     assert_eq!((registry.prefix.as_str(), registry.agents_prefix.as_str()), ("/services", "/vitald/agents"));
     assert_eq!((seconds(registry.ttl), seconds(registry.drain)), (15.0, 0.0));
-    assert_eq!((seconds(registry.connect_timeout), seconds(registry.request_timeout)), (5.0, 3.0));
+    assert_eq!((seconds(registry.etcd.connect_timeout), seconds(registry.etcd.request_timeout)), (5.0, 3.0));
 }
 
 #[test]
@@ -165,11 +200,21 @@ concurrency = 8
 memory = "64MiB"
 workers = 1
 [registry]
-endpoints = ["http://127.0.0.1:2379"]
+endpoints = ["https://10.0.0.1:2379/", "https://10.0.0.2:2379"]
 on_stop = "keep"
-on_down = "remove"
-dialects = ["native"]
+on_down = "mark"
+remove_after = "1h"
+keep_at_least = 2
+dialects = ["native", "grpc", "skydns", "traefik"]
 drain = "1s"
+username = "vitald"
+password = "a password"
+tls = { ca_file = "etcd-ca.pem" }
+grpc = { prefix = "names/" }
+skydns = { prefix = "/coredns", domain = "Services.Internal." }
+traefik = { root = "t", scheme = "h2c" }
+[discovery]
+watch = ["orders", "users"]
 [host]
 interval = "1s"
 [defaults]
@@ -217,6 +262,21 @@ service = "*"
     assert_eq!(definitions.checks[&name("b")].judges, Judges::All);
     assert_eq!(config.plugins.plugin_dirs, [PathBuf::from("/etc/vitald/plugins")]);
     assert_eq!(config.state_dir, PathBuf::from("/etc/vitald/state"));
+    let registry = config.registry.as_ref().expect("a registry");
+    assert_eq!(registry.etcd.endpoints, ["https://10.0.0.1:2379", "https://10.0.0.2:2379"]);
+    assert_eq!(registry.etcd.credentials.as_ref().map(|user| user.password.as_str()), Some("a password"));
+    assert_eq!(registry.etcd.tls.ca_file, Some(PathBuf::from("/etc/vitald/etcd-ca.pem")));
+    assert_eq!(registry.on_down, OnDown::Mark { remove_after: Some(Duration::from_secs(3600)) });
+    assert_eq!(registry.keep_at_least, 2);
+    let dialects = [
+        Dialect::Native,
+        Dialect::Grpc { prefix: "names".into() },
+        Dialect::Skydns { prefix: "/coredns".into(), domain: "services.internal".into() },
+        Dialect::Traefik { root: "t".into(), scheme: "h2c".into() },
+    ];
+    assert_eq!(registry.dialects, dialects);
+    let discovery = config.discovery.as_ref().expect("discovery");
+    assert_eq!(discovery.watched, Watched::These(vec![name("orders"), name("users")]));
     assert_eq!(
         config.sandbox.dns_servers,
         ["10.0.0.53:53", "[fd00::53]:5353"].map(|text| text.parse().expect("address"))

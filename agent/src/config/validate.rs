@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::model::name::Name;
-use crate::registry::{self, Advertise, OnStop};
+use crate::registry::Advertise;
 use crate::{host, sandbox};
 
-use super::entries::word;
-use super::raw::{RawAgent, RawDns, RawHost, RawRegistry, RawSandbox};
+use super::raw::{RawAgent, RawDns, RawHost, RawSandbox};
 use super::table::{Context, Field, Place};
 use super::units::Length;
 
@@ -188,79 +187,8 @@ pub fn host(raw: Option<&RawHost>, context: &Context<'_>) -> host::Config {
     host::Config { interval }
 }
 
-/// `[registry]`
-pub fn registry(raw: &RawRegistry, agent: &Agent, context: &Context<'_>) -> Option<registry::Config> {
-    let endpoints = endpoints(raw, context);
-    dialects(raw, context);
-    word(raw.on_down.as_ref(), (), &[("remove", ())], context);
-    let on_stop = [("remove", OnStop::Remove), ("keep", OnStop::Keep)];
-    let on_stop = word(raw.on_stop.as_ref(), OnStop::Remove, &on_stop, context);
-    let short = Duration::from_millis(1)..=Duration::from_secs(60);
-    let ttl_range = registry::MIN_TTL..=Duration::from_secs(3600);
-    Some(registry::Config {
-        agent_id: agent.id.clone(),
-        advertise: agent.advertise.clone(),
-        listen: agent.listen.clone(),
-        endpoints: endpoints?,
-        prefix: prefix(raw.prefix.as_ref(), "/services", context),
-        agents_prefix: prefix(raw.agents_prefix.as_ref(), "/vitald/agents", context),
-        ttl: ranged(raw.ttl.as_ref(), Duration::from_secs(15), &ttl_range, context),
-        on_stop,
-        drain: ranged(raw.drain.as_ref(), Duration::ZERO, &(Duration::ZERO..=Duration::from_secs(3600)), context),
-        connect_timeout: ranged(raw.connect_timeout.as_ref(), Duration::from_secs(5), &short, context),
-        request_timeout: ranged(raw.request_timeout.as_ref(), Duration::from_secs(3), &short, context),
-        state_dir: agent.state_dir.clone(),
-    })
-}
-
-fn endpoints(raw: &RawRegistry, context: &Context<'_>) -> Option<Vec<String>> {
-    let Some(field) = &raw.endpoints else {
-        context.mistake(&raw.place, "endpoints is missing; write endpoints = [\"http://127.0.0.1:2379\"]");
-        return None;
-    };
-    if field.value.is_empty() {
-        context.mistake(&field.place, "at least one endpoint is wanted, such as \"http://127.0.0.1:2379\"");
-    }
-    for text in &field.value {
-        let problem = match text.split_once("://") {
-            Some(("http", rest)) if is_host_and_port(rest) => continue,
-            Some(("https", _)) => "this version does not speak TLS to etcd yet; write http://HOST:PORT".to_owned(),
-            _ => format!("{text:?} is no endpoint; write http://HOST:PORT"),
-        };
-        context.mistake(&field.place, problem);
-    }
-    Some(field.value.clone())
-}
-
-/// `HOST:PORT`, without a user: etcd's is a setting of its own.
-fn is_host_and_port(text: &str) -> bool {
-    let authority = text.trim_end_matches('/').parse::<hyper::http::uri::Authority>();
-    !text.contains('@') && authority.is_ok_and(|authority| authority.port_u16().is_some())
-}
-
-fn dialects(raw: &RawRegistry, context: &Context<'_>) {
-    let Some(field) = &raw.dialects else { return };
-    for dialect in field.value.iter().filter(|dialect| *dialect != "native") {
-        let known = ["plain", "grpc", "skydns", "traefik"].contains(&dialect.as_str());
-        let problem = if known { "this version does not have it yet" } else { "there is no such dialect" };
-        context.mistake(&field.place, format!("{dialect:?}: {problem}; write [\"native\"]"));
-    }
-    if field.value.is_empty() {
-        context.mistake(&field.place, "at least one dialect is wanted; write [\"native\"]");
-    }
-}
-
-fn prefix(field: Option<&Field<String>>, default: &str, context: &Context<'_>) -> String {
-    let Some(field) = field else { return default.to_owned() };
-    let text = field.value.trim_end_matches('/');
-    let fits = text.starts_with('/') && text.len() > 1 && !text.contains("//");
-    if !fits {
-        context.mistake(&field.place, "a prefix starts with / and is not empty, such as \"/services\"");
-    }
-    text.to_owned()
-}
-
-fn ranged(
+/// A length of time within bounds.
+pub fn ranged(
     field: Option<&Field<Length>>,
     default: Duration,
     range: &std::ops::RangeInclusive<Duration>,
