@@ -1,9 +1,15 @@
 //! The command line: what was asked for, one file per sub-command. `--help`, `--version` and `config check` need
 //! nothing that could be broken.
 
+mod ask;
 mod check;
 mod demo;
+mod handover;
+mod maintenance;
 mod run;
+mod services;
+mod status;
+mod table;
 
 use std::path::{Path, PathBuf};
 
@@ -34,7 +40,7 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
 Without a command: `run` if /etc/vitald/vitald.toml is there, else `demo`.
-Exit codes: 0 asked to stop, 64 usage, 70 a task of the agent died, 78 configuration.";
+Exit codes: 0 asked to stop, 64 usage, 69 nobody answers, 70 a task of the agent died, 78 configuration.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -49,6 +55,19 @@ enum Command {
     },
     /// Run a demonstration that checks the agent itself and needs nothing.
     Demo,
+    /// Print who is registered in etcd. Exits with 1 if the service that was asked for has no instance, 69 if etcd cannot
+    /// be read.
+    Services(services::Arguments),
+    /// Print what the agent knows. Exits with 0 UP, 1 DEGRADED or in maintenance, 2 DOWN, 3 UNKNOWN, PENDING or no agent.
+    Status(status::Arguments),
+    /// Take services of this host out of traffic, and back. Exits with 1 if that was refused, 69 if no agent answers.
+    #[command(subcommand)]
+    Maintenance(maintenance::MaintenanceCommand),
+    /// Let the agent end and leave its keys to the next one. Exits with 1 if that was refused, 69 if no agent answers.
+    Handover {
+        #[command(flatten)]
+        place: ask::Where,
+    },
     /// Look at configurations.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -83,6 +102,10 @@ pub fn main() -> u8 {
         Some(Command::Run { config: None, strict }) if default.exists() => run::run(default, strict),
         Some(Command::Run { config: None, .. }) => run::no_file(),
         Some(Command::Demo) => demo::run(false),
+        Some(Command::Services(arguments)) => services::run(&arguments),
+        Some(Command::Status(arguments)) => status::status(&arguments),
+        Some(Command::Maintenance(command)) => maintenance::maintenance(command),
+        Some(Command::Handover { place }) => handover::handover(&place),
         Some(Command::Config(ConfigCommand::Check { file })) => check::check(&file),
     }
 }

@@ -21,7 +21,7 @@ pub fn check(file: &Path) -> u8 {
 fn summary(file: &Path, config: &Config) -> String {
     let (checks, services) = (config.definitions.checks.len(), config.definitions.services.len());
     let registry = match &config.registry {
-        Some(registry) => format!("registers at {}", registry.endpoints.join(", ")),
+        Some(registry) => format!("registers at {}", registry.etcd.endpoints.join(", ")),
         None => "stands alone (no [registry])".to_owned(),
     };
     let problems = config.definitions.checks.values().filter_map(|check| check.problem.as_ref());
