@@ -11,12 +11,16 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 
 use crate::config::{Config, LastGood, Loaded, Origin, ReloadingSource};
+use crate::control::{self, Control};
+use crate::discovery::{self, Consumer, Watched};
 use crate::files::{self, FileError, Lock};
 use crate::health::{self, Health};
 use crate::host::{self, Host};
+use crate::http::registry::Discovered;
 use crate::http::{self, BindError, Http};
 use crate::model::checkset::{CheckSet, PluginInfo};
 use crate::model::host::HostSample;
+use crate::model::registration::RegistryView;
 use crate::model::snapshot::HealthSnapshot;
 use crate::plugins::{self, Plugins};
 use crate::registry::{self, Registry};
@@ -27,6 +31,8 @@ use crate::telemetry::Metrics;
 
 /// Observations that may wait for health. When it is full, the schedule waits: see `schedule::Wires`.
 const OBSERVATIONS: usize = 1024;
+/// What operators ask for may wait so much: each asks for one thing.
+const REQUESTS: usize = 16;
 /// Threads of the control runtime: it never computes, so two are plenty.
 const CONTROL_WORKERS: usize = 2;
 /// Polls of the guest runtime between two looks at its sockets. A poll may last a tick (10 ms), so the default (61)
@@ -100,6 +106,10 @@ struct Wired {
     host: Host,
     http: Http,
     registry: Option<(Registry, registry::Handle, registry::Config)>,
+    discovery: Option<Consumer>,
+    control: Option<Control>,
+    /// What the control socket asks for as SIGUSR2 does.
+    hand_over: mpsc::Receiver<()>,
     stopping: watch::Sender<bool>,
 }
 
@@ -117,13 +127,20 @@ impl Wired {
         let (info_sender, infos) = watch::channel(Arc::<[PluginInfo]>::from([]));
         let (stopping, stopping_receiver) = watch::channel(false);
         let (observation_sender, observations) = mpsc::channel(OBSERVATIONS);
+        let (order_sender, orders) = mpsc::channel(REQUESTS);
+        let (next_runs_sender, next_runs) = mpsc::channel(REQUESTS);
+        let (hand_over_sender, hand_over) = mpsc::channel(1);
+        let reload = source.reload();
+        let discovery = config.discovery.as_ref().map(|config| discovery_part(config, supervisor, metrics));
+        let (discovery, discovered) = discovery.unzip();
 
         let http_wires = http::Wires {
             agent_id: config.agent_id.clone(),
             origin: origin.word(),
             snapshot: snapshot.clone(),
             plugins: infos,
-            stopping: stopping_receiver,
+            discovered,
+            stopping: stopping_receiver.clone(),
             sources: vec![health::snapshot_source(snapshot.clone()), host::metric_source(sample.clone())],
         };
         let http = Http::build(&config.http, supervisor.clone(), http_wires, metrics)?;
@@ -132,23 +149,92 @@ impl Wired {
             plugins::Wires { definitions: source, compiler: sandbox.clone(), checks: check_sender, infos: info_sender };
         let definitions = config.definitions.clone();
         let plugins = Plugins::build(config.plugins.clone(), supervisor.clone(), definitions, plugin_wires, metrics);
-        let built =
-            Health::build(&config.health, supervisor.clone(), checks.clone(), observations, snapshot_sender, metrics);
+        let health_wires = health::Wires { checks: checks.clone(), observations, orders, publish: snapshot_sender };
+        let built = Health::build(&config.health, supervisor.clone(), health_wires, metrics);
         let schedule_wires = schedule::Wires {
             checks,
             snapshot: snapshot.clone(),
             observations: observation_sender,
             states: built.states,
+            next_runs,
         };
         let schedule = Schedule::build(config.schedule.clone(), supervisor.clone(), schedule_wires, metrics);
-        let registry = config.registry.clone().map(|mut registry| {
-            // A listen port of 0 was chosen by the kernel meanwhile.
-            registry.listen = http.addresses().to_vec();
-            let (part, handle) = Registry::build(registry.clone(), supervisor.clone(), snapshot, metrics);
-            (part, handle, registry)
-        });
+        let registry = registry_part(config, http.addresses(), supervisor, &snapshot, metrics);
+        let (registry, registry_view) = registry.unzip();
+        let control_wires = control::Wires {
+            snapshot,
+            registry: registry_view,
+            reload,
+            stopping: stopping_receiver,
+            orders: order_sender,
+            next_runs: next_runs_sender,
+            hand_over: hand_over_sender,
+        };
+        let control = control_part(config, origin, supervisor, control_wires);
         let host = Host::build(config.host.clone(), supervisor.clone(), sample_sender);
-        Ok(Self { plugins, sandbox, schedule, health: built.health, host, http, registry, stopping })
+        Ok(Self {
+            plugins,
+            sandbox,
+            schedule,
+            health: built.health,
+            host,
+            http,
+            registry,
+            discovery,
+            control,
+            hand_over,
+            stopping,
+        })
+    }
+}
+
+/// The registry, how it is steered, and where it stands.
+type Registering = ((Registry, registry::Handle, registry::Config), watch::Receiver<Arc<RegistryView>>);
+
+fn registry_part(
+    config: &Config,
+    addresses: &[SocketAddr],
+    supervisor: &Supervisor,
+    snapshot: &watch::Receiver<Arc<HealthSnapshot>>,
+    metrics: &Metrics,
+) -> Option<Registering> {
+    let mut registry = config.registry.clone()?;
+    // A listen port of 0 was chosen by the kernel meanwhile.
+    registry.listen = addresses.to_vec();
+    let built = Registry::build(registry.clone(), supervisor.clone(), snapshot.clone(), metrics);
+    Some(((built.registry, built.handle, registry), built.view))
+}
+
+/// What discovery finds is what HTTP serves.
+fn discovery_part(config: &discovery::Config, supervisor: &Supervisor, metrics: &Metrics) -> (Consumer, Discovered) {
+    let (publish, set) = watch::channel(Arc::default());
+    let watched = match &config.watched {
+        Watched::All => None,
+        Watched::These(names) => Some(names.clone()),
+    };
+    let consumer = Consumer::build(config.clone(), supervisor.clone(), publish, metrics);
+    (consumer, Discovered { set, watched })
+}
+
+/// An agent that can have no socket checks and registers all the same: it only cannot be asked.
+fn control_part(config: &Config, origin: Origin, supervisor: &Supervisor, wires: control::Wires) -> Option<Control> {
+    let control_config = control::Config {
+        agent_id: config.agent_id.clone(),
+        state_dir: config.state_dir.clone(),
+        // A demonstration leaves nothing behind.
+        run_dir: (origin != Origin::Demo).then(control::run_dir),
+        origin: origin.word(),
+        drain: config.registry.as_ref().map(|registry| registry.drain).unwrap_or_default(),
+    };
+    match Control::build(control_config, supervisor.clone(), wires) {
+        Ok(control) => {
+            tracing::debug!("the control socket is {}", control.path().display());
+            Some(control)
+        }
+        Err(error) => {
+            tracing::warn!("`vitald status`, `maintenance` and `handover` will find no agent: {error}");
+            None
+        }
     }
 }
 

@@ -7,17 +7,23 @@
 //! vitald.toml ─► config ─► app
 //! conf_dirs, plugin_dirs ─► plugins ══ watch<Arc<CheckSet>> ══► schedule ── mpsc<Observation> ──► health
 //! /proc ─► host ══ watch<Arc<HostSample>> ══► sandbox (import `host`), http
-//! health ══ watch<Arc<HealthSnapshot>> ══► http · registry · schedule (what is being confirmed)
+//! health ══ watch<Arc<HealthSnapshot>> ══► http · registry · control · schedule (what is being confirmed)
+//! registry ══ watch<Arc<RegistryView>> ══► control (`vitald status`, `maintenance`, `handover`)
+//! etcd ─► discovery ══ watch<Arc<Set>> ══► http (who else is registered)
+//! control ── mpsc<MaintenanceRequest> ──► health; what operators ask is answered on the way back
 //! ```
 //!
 //! Layers, imports only downwards: `cli` > `app` > `config` > parts (`plugins`, `sandbox`, `schedule`, `health`,
-//! `host`, `registry`, `http`) > tools (`supervise`, `telemetry`, `clock`, `files`, `tls`) > `model`. Parts never import each
-//! other; they meet in `app`. `tests/layers.rs` holds this.
+//! `host`, `registry`, `discovery`, `control`, `http`) > tools (`supervise`, `telemetry`, `clock`, `files`, `tls`,
+//! `etcd`) > `model`. Parts never import each other; they meet in `app`. `tests/layers.rs` holds this.
 
 pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
+pub mod discovery;
+pub mod etcd;
 pub mod files;
 pub mod health;
 pub mod host;

@@ -1,13 +1,14 @@
-//! What the outside asks of the agent by signals.
+//! What the outside asks of the agent: by signals, and to hand over also by the control socket.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 
 /// What was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
     /// SIGTERM or SIGINT.
     Stop,
-    /// SIGUSR2: another agent goes on in our place.
+    /// SIGUSR2 or `vitald handover`: another agent goes on in our place.
     HandOver,
 }
 
@@ -28,8 +29,16 @@ impl Signals {
         })
     }
 
-    /// Waits until the agent is asked to end.
-    pub async fn asked(&mut self) -> Asked {
+    /// Waits until the agent is asked to end, by a signal or by the control socket.
+    pub async fn asked(&mut self, hand_over: &mut mpsc::Receiver<()>) -> Asked {
+        tokio::select! {
+            asked = self.signalled() => asked,
+            Some(()) = hand_over.recv() => Asked::HandOver,
+        }
+    }
+
+    /// Waits for a signal that ends the agent.
+    pub async fn signalled(&mut self) -> Asked {
         loop {
             tokio::select! {
                 _ = self.term.recv() => return Asked::Stop,

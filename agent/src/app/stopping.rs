@@ -2,7 +2,8 @@
 //!
 //! Stopping: `/health/ready` answers 503 and the instances' keys are deleted, at once and together; `drain` passes
 //! while everything else goes on; the lease is revoked; schedule and plugins stop and the runs in flight end; what is
-//! known is written down; HTTP goes last. The second signal quits at once.
+//! known is written down; HTTP goes last. Handing over writes nothing to etcd: the lease is renewed until what is known
+//! is written down, and then once more; runs in flight have two seconds. The second signal quits at once.
 
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ use super::{App, Wired};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the runs in flight may take: they have deadlines of their own.
 const RUNS_PATIENCE: Duration = Duration::from_secs(30);
+/// The same where another agent waits for our place.
+const LAST_RUNS_PATIENCE: Duration = Duration::from_secs(2);
 
 impl App {
     /// Runs until the agent is asked to end or one of its tasks dies. Returns the exit code.
@@ -39,9 +42,9 @@ async fn run_parts(
     mut deaths: mpsc::Receiver<Death>,
 ) -> Result<u8, std::io::Error> {
     let mut signals = Signals::new()?;
-    let running = RunningParts::start(parts, supervisor);
+    let (running, mut hand_over) = RunningParts::start(parts, supervisor);
     let asked = tokio::select! {
-        asked = signals.asked() => asked,
+        asked = signals.asked(&mut hand_over) => asked,
         Some(death) = deaths.recv() => return Ok(died(&death)),
     };
     tokio::select! {
@@ -49,7 +52,7 @@ async fn run_parts(
             tracing::info!("stopped");
             Ok(0)
         }
-        _ = signals.asked() => {
+        _ = signals.signalled() => {
             tracing::warn!("asked a second time: the agent ends at once");
             Ok(0)
         }
@@ -81,10 +84,16 @@ impl Running {
     }
 
     async fn stop(self, patience: Duration) {
-        self.stopper.stop();
-        if timeout(patience, self.task).await.is_err() {
-            tracing::warn!("{} did not stop within {} s", self.name, patience.as_secs());
+        let name = self.name;
+        if !self.stopped(patience).await {
+            tracing::warn!("{name} did not stop within {} s", patience.as_secs());
         }
+    }
+
+    /// Asks it to stop; has it?
+    async fn stopped(self, patience: Duration) -> bool {
+        self.stopper.stop();
+        timeout(patience, self.task).await.is_ok()
     }
 }
 
@@ -95,21 +104,27 @@ struct RunningParts {
     health: Running,
     host: Running,
     pulse: Running,
+    discovery: Option<Running>,
+    control: Option<Running>,
     http: Running,
     stopping: watch::Sender<bool>,
 }
 
 impl RunningParts {
-    fn start(parts: Wired, supervisor: &Supervisor) -> Self {
-        let Wired { plugins, sandbox, schedule, health, host, http, registry, stopping } = parts;
+    /// With them, what the control socket asks for.
+    fn start(parts: Wired, supervisor: &Supervisor) -> (Self, mpsc::Receiver<()>) {
+        let Wired { plugins, sandbox, schedule, health, host, http, registry, discovery, control, hand_over, stopping } =
+            parts;
         // The registry first: it continues its lease before anything else takes time.
         let registry = registry.map(|(part, handle, config)| {
             (Running::start("registry", supervisor, |stop| part.run(stop)), handle, config)
         });
         let (stopper, stop) = stop_pair();
         let task = supervisor.spawn_guest_loop("pulse", &stop, sandbox.pulse(stop.clone()));
-        Self {
+        let running = Self {
             registry,
+            discovery: discovery.map(|part| Running::start("discovery", supervisor, |stop| part.run(stop))),
+            control: control.map(|control| Running::start("control", supervisor, |stop| control.run(stop))),
             http: Running::start("http", supervisor, |stop| http.run(stop)),
             health: Running::start("health", supervisor, |stop| health.run(stop)),
             plugins: Running::start("plugins", supervisor, |stop| plugins.run(stop)),
@@ -117,42 +132,85 @@ impl RunningParts {
             host: Running::start("host", supervisor, |stop| host.run(stop)),
             pulse: Running { name: "pulse", stopper, task },
             stopping,
-        }
+        };
+        (running, hand_over)
     }
 
     async fn stop(mut self, asked: Asked) {
         self.stopping.send_replace(true);
-        if let Some((_, handle, config)) = &mut self.registry {
-            leave_registry(handle, config, asked).await;
+        let keeps = |config: &registry::Config| asked == Asked::HandOver || config.on_stop == OnStop::Keep;
+        let handing_over = match &mut self.registry {
+            Some((_, handle, config)) if keeps(config) => {
+                freeze_registry(handle, config).await;
+                true
+            }
+            Some((_, handle, config)) => {
+                leave_registry(handle, config).await;
+                false
+            }
+            None => asked == Asked::HandOver,
+        };
+        if handing_over {
+            // What is known grows old meanwhile, and the next agent begins anew what was not finished.
+            if !self.schedule.stopped(LAST_RUNS_PATIENCE).await {
+                tracing::info!("runs that go on are left to the next agent");
+            }
+        } else {
+            self.schedule.stop(RUNS_PATIENCE).await;
         }
-        self.schedule.stop(RUNS_PATIENCE).await;
         self.plugins.stop(PATIENCE).await;
         self.health.stop(PATIENCE * 3).await;
-        if let Some((registry, ..)) = self.registry {
+        if let Some((registry, mut handle, config)) = self.registry {
+            // The lease was renewed until now: from here on the next agent has a whole TTL to start.
+            if keeps(&config) {
+                hand_over_registry(&mut handle, &config).await;
+            }
             registry.stop(PATIENCE).await;
+        }
+        if let Some(discovery) = self.discovery {
+            discovery.stop(PATIENCE).await;
         }
         self.host.stop(PATIENCE).await;
         self.pulse.stop(PATIENCE).await;
+        if let Some(control) = self.control {
+            control.stop(PATIENCE).await;
+        }
         self.http.stop(PATIENCE).await;
     }
 }
 
-/// Takes the instances out of traffic, or leaves them to the next agent. An etcd that does not answer delays the end
-/// by two requests' time: the keys then go with the lease.
-async fn leave_registry(handle: &mut registry::Handle, config: &registry::Config, asked: Asked) {
-    let patience = config.request_timeout * 2;
-    if asked == Asked::HandOver || config.on_stop == OnStop::Keep {
-        if !handle.reach(Mode::HandOver, patience).await {
-            tracing::warn!("handing over without a last keepalive: etcd does not answer");
-        }
+/// How long etcd may take: what it does not do by then is left to the end of the lease.
+fn patience(config: &registry::Config) -> Duration {
+    config.etcd.request_timeout * 2
+}
+
+/// From now on nothing changes, but the lease is kept.
+async fn freeze_registry(handle: &mut registry::Handle, config: &registry::Config) {
+    // Without a session nothing changes either.
+    let _ = handle.reach(Mode::Freeze, patience(config)).await;
+}
+
+/// Leaves the instances to the next agent.
+async fn hand_over_registry(handle: &mut registry::Handle, config: &registry::Config) {
+    if !handle.reach(Mode::HandOver, patience(config)).await {
+        tracing::warn!("handing over without a last keepalive: etcd does not answer");
+    }
+}
+
+/// Takes the instances out of traffic.
+async fn leave_registry(handle: &mut registry::Handle, config: &registry::Config) {
+    let patience = patience(config);
+    let ttl = config.ttl.as_secs();
+    // There is nothing to drain from while everybody still finds us.
+    if !handle.reach(Mode::Withdraw, patience).await {
+        tracing::warn!("etcd does not answer: the keys go when the lease ends, {ttl} s at most");
         return;
     }
-    let withdrawn = handle.reach(Mode::Withdraw, patience).await;
-    if withdrawn && !config.drain.is_zero() {
+    if !config.drain.is_zero() {
         tracing::info!("instances withdrawn, draining for {}", humantime::format_duration(config.drain));
     }
     tokio::time::sleep(config.drain).await;
     if !handle.reach(Mode::Leave, patience).await {
-        tracing::warn!("etcd does not answer: the keys go when the lease ends, {} s at most", config.ttl.as_secs());
+        tracing::warn!("etcd does not answer: the lease ends by itself, within {ttl} s");
     }
 }
