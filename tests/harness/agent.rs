@@ -41,7 +41,16 @@ pub struct Ended {
 
 /// Runs the program to its end.
 pub fn vitald(arguments: &[&str]) -> Ended {
-    let output = command().args(arguments).output().expect("the agent can be started");
+    ended(command().args(arguments))
+}
+
+/// Runs a command that asks the agent of a site, to its end.
+pub fn vitald_of(site: &Site, arguments: &[&str]) -> Ended {
+    ended(command().args(arguments).arg("--config").arg(site.main()).env("RUNTIME_DIRECTORY", site.run_dir()))
+}
+
+fn ended(command: &mut Command) -> Ended {
+    let output = command.output().expect("the program can be started");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     let code = output.status.code().expect("ended by itself");
     Ended { code, stdout: text(output.stdout), stderr: text(output.stderr) }
@@ -53,7 +62,7 @@ fn command() -> Command {
 
 fn command_of(program: &Path) -> Command {
     let mut command = Command::new(program);
-    for variable in ["RUST_LOG", "NODE_NAME", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY"] {
+    for variable in ["RUST_LOG", "NODE_NAME", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "CREDENTIALS_DIRECTORY"] {
         command.env_remove(variable);
     }
     command
@@ -68,7 +77,7 @@ impl Agent {
     pub fn start(site: &Site, arguments: &[&str]) -> Self {
         let main = site.main();
         let mut run = command();
-        run.arg("run").arg("--config").arg(main).args(arguments);
+        run.arg("run").arg("--config").arg(main).args(arguments).env("RUNTIME_DIRECTORY", site.run_dir());
         Self::answering(run, site)
     }
 
@@ -76,6 +85,7 @@ impl Agent {
     pub fn start_program(site: &Site, program: &Path, variables: &[(&str, &OsStr)]) -> Self {
         let mut run = command_of(program);
         run.arg("run").arg("--config").arg(site.main()).envs(variables.iter().copied());
+        run.env("RUNTIME_DIRECTORY", site.run_dir());
         Self::answering(run, site)
     }
 
@@ -96,8 +106,8 @@ impl Agent {
             }
             let log = server.log();
             let url =
-                log[before..].split("answers at ").nth(1).and_then(|rest| rest.split([' ', ';', '\n', '"']).next());
-            url.map(ToOwned::to_owned).ok_or(log)
+                log[before..].split("answers at http").nth(1).and_then(|rest| rest.split([' ', ';', '\n', '"']).next());
+            url.map(|rest| format!("http{rest}")).ok_or(log)
         });
         let agent = Self { url, server };
         eventually("the agent answers", START, || agent.try_get("/health/live").map(drop));

@@ -27,6 +27,7 @@ stale_after = "20s"
 "#;
 
 pub struct Site {
+    id: String,
     dir: TempDir,
     port: u16,
     extra: Vec<(&'static str, String)>,
@@ -52,14 +53,33 @@ impl Site {
             fs::create_dir(&path).expect("a directory");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
         }
-        let site = Self { dir, port: free_port(), extra: Vec::new(), defaults: DEFAULTS.to_owned(), _machine: machine };
+        let site = Self {
+            id: AGENT_ID.to_owned(),
+            dir,
+            port: free_port(),
+            extra: Vec::new(),
+            defaults: DEFAULTS.to_owned(),
+            _machine: machine,
+        };
         site.write_main();
         site
     }
 
+    /// Gives the agent another id than that of all the others.
+    pub fn named(mut self, id: &str) -> Self {
+        id.clone_into(&mut self.id);
+        self.write_main();
+        self
+    }
+
     /// Lets the agent register there.
     pub fn registered_at(self, etcd: &Etcd) -> Self {
-        let registry = format!("endpoints = [{:?}]\nttl = \"5s\"\nrequest_timeout = \"2s\"\n", etcd.url());
+        self.registered_at_all(&[etcd.url()])
+    }
+
+    /// The same, where etcd has several members.
+    pub fn registered_at_all(self, urls: &[String]) -> Self {
+        let registry = format!("endpoints = {urls:?}\nttl = \"5s\"\nrequest_timeout = \"2s\"\n");
         self.with("registry", &registry)
     }
 
@@ -79,9 +99,9 @@ impl Site {
 
     fn write_main(&self) {
         let mut text = format!(
-            "[agent]\nid = {AGENT_ID:?}\nlisten = [\"127.0.0.1:{}\"]\nplugin_dirs = [\"plugins\"]\n\
+            "[agent]\nid = {:?}\nlisten = [\"127.0.0.1:{}\"]\nplugin_dirs = [\"plugins\"]\n\
              conf_dirs = [\"conf.d\"]\nsecret_dirs = [\"secrets\"]\nstate_dir = \"state\"\n",
-            self.port
+            self.id, self.port
         );
         let mut tables: Vec<&str> = self.extra.iter().map(|(table, _)| *table).filter(|t| *t != "agent").collect();
         tables.dedup();
@@ -102,6 +122,11 @@ impl Site {
 
     pub fn main(&self) -> PathBuf {
         self.path().join("vitald.toml")
+    }
+
+    /// Where its agent's control socket is: the real one belongs to the machine's own agents.
+    pub fn run_dir(&self) -> PathBuf {
+        self.path().join("run")
     }
 
     pub fn log(&self) -> PathBuf {
