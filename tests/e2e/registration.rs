@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::harness::{Agent, Etcd, Key, Poll, Site, check, eventually, guest, service, that, throughout, timed};
+use crate::harness::{
+    Agent, Etcd, Key, Poll, Site, check, eventually, guest, report, service, tally, that, throughout, timed,
+};
 
 pub const KEY: &str = "/services/shop/shop-host-1";
 pub const AGENT_KEY: &str = "/vitald/agents/host-1";
@@ -88,7 +90,7 @@ fn etcd_is_absent_at_the_start() {
     agent.until_health(200);
     agent.answers("/health/ready", 200).unwrap();
     registry_up(&agent, 0.0).unwrap();
-    let warnings = agent.log().lines().filter(|line| line.contains("cannot be used")).count();
+    let warnings = agent.log().lines().filter(|line| line.contains("etcd unreachable")).count();
     assert_eq!(warnings, 1, "a change of state is one line");
 
     etcd.restart();
@@ -171,7 +173,7 @@ fn a_service_that_fell_while_the_agent_was_away_is_removed() {
 fn another_owner_is_left_alone() {
     let etcd = Etcd::start();
     let foreign = r#"{"id":"shop-host-1","owner":"somebody-else"}"#;
-    etcd.put(KEY, foreign);
+    etcd.put_leased(KEY, foreign, etcd.grant(600));
     let revision = etcd.revision();
     let site = shop(&etcd);
     let agent = site.start();
@@ -187,4 +189,38 @@ fn another_owner_is_left_alone() {
     let key =
         eventually("the key is ours once the other is gone", SOON, || etcd.get(KEY).ok_or_else(|| "no key".into()));
     assert_eq!(key.value["status"], "UP");
+}
+
+#[test]
+fn a_key_without_a_lease_has_no_living_owner() {
+    let etcd = Etcd::start();
+    etcd.put(KEY, r#"{"id":"shop-host-1","owner":"somebody-else"}"#);
+    let site = shop(&etcd);
+    let agent = site.start();
+    eventually("it is ours", SOON, || {
+        let value = etcd.get(KEY).map(|key| key.value["status"].clone());
+        that(value == Some("UP".into()), || format!("{value:?}"))
+    });
+    assert!(agent.log().contains("hung on no lease"), "nothing is said of it");
+}
+
+/// A service whose checks are all warnings, or have never said anything, is not ill.
+#[test]
+fn an_edit_that_leaves_nothing_known_moves_no_registration() {
+    let etcd = Etcd::start();
+    let site = shop(&etcd);
+    let warning = |name: &str| check(name, "noop").of("shop").with("severity", "warning");
+    site.drop_in("shop", [service("shop"), warning("app")]);
+    let agent = site.start();
+    settled(&site, &etcd);
+    let revision = etcd.revision();
+    site.drop_in("shop", [service("shop"), warning("renamed")]);
+    agent.until("renamed", "UP");
+    // Renamed again, and its checker is not there: it never says anything.
+    site.drop_in("shop", [service("shop"), check("again", "missing").of("shop")]);
+    agent.until_unknown("again", "no-checker");
+    throughout("the key is there", Duration::from_secs(2), || that(etcd.get(KEY).is_some(), || "no key".into()));
+    let seen = etcd.events_since(revision, "/services");
+    assert_eq!(seen, no_events());
+    report("checks renamed, the last without a checker", &tally(&seen), "nothing");
 }

@@ -1,10 +1,13 @@
 //! The agent is asked to end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::harness::{Etcd, Poll, Redis, Site, check, eventually, guest, service, that, throughout, timed};
+use crate::harness::{
+    Agent, Etcd, Listener, Manner, Poll, Redis, Site, check, eventually, guest, report, service, tally, that,
+    throughout, timed, write,
+};
 use crate::registration::{AGENT_KEY, KEY, registered, settled, shop};
 
 const SOON: Duration = Duration::from_secs(15);
@@ -86,6 +89,78 @@ fn on_stop_keep_hands_over() {
     agent.signal(Signal::TERM);
     assert_eq!(agent.end(SOON), 0);
     assert_eq!(registered(&etcd), before);
+}
+
+/// Runs that were begun may take longer than a lease lasts, and what is known grows old meanwhile.
+#[test]
+fn a_handover_with_a_slow_run_in_flight_loses_nothing() {
+    let (etcd, mute) = (Etcd::start(), Listener::start(Manner::Silent));
+    let site = shop(&etcd);
+    let slow = check("slow", "http").of("shop").target(&mute.url().replace("tcp://", "http://"));
+    let slow = slow.with("severity", "info").with("timeout", "7s").with("interval", "8s");
+    let hasty = check("hasty", "noop").of("shop").with("stale_after", "1s").with("on_fault", "down");
+    site.drop_in("slow", [slow, hasty]);
+    let mut agent = site.start();
+    settled(&site, &etcd);
+    eventually("the slow run goes on", SOON, || {
+        let running = agent.metrics().get("vitald_runs_in_flight", &[]);
+        that(running >= Some(1.0), || format!("{running:?}"))
+    });
+    let revision = etcd.revision();
+    let begun = Instant::now();
+    agent.signal(Signal::USR2);
+    assert_eq!(agent.end(SOON), 0);
+    let took = begun.elapsed().as_secs_f64();
+    let _next = site.start();
+    throughout("the key is there", Duration::from_secs(7), || that(etcd.get(KEY).is_some(), || "no key".into()));
+    // That a check counts as DOWN while nobody runs it may show in `since`, and in nothing else.
+    let seen = etcd.events_since(revision, "/services");
+    report(&format!("SIGUSR2 with a run of 7 s in flight (ended after {took:.1} s)"), &tally(&seen), "no DELETE");
+    assert!(seen.iter().all(|what| what.starts_with("PUT ") && what.contains("\"status\":\"UP\"")), "{seen:?}");
+}
+
+/// A held instance would be counted again while everything drains; nobody may spin over that.
+#[test]
+fn a_held_instance_drains_at_rest() {
+    let etcd = Etcd::start();
+    let site = shop(&etcd).with("registry", "keep_at_least = 2\ndrain = \"8s\"");
+    let mut agent = site.start();
+    settled(&site, &etcd);
+    site.plugin("noop", guest("down"));
+    eventually("it is held", SOON, || that(registered(&etcd).value["held"] == true, || "it is not".into()));
+    agent.signal(Signal::TERM);
+    eventually("the key is gone", SOON, || that(etcd.get(KEY).is_none(), || "it is there".into()));
+    let cpu = |agent: &Agent| agent.metrics().get("process_cpu_seconds_total", &[]).expect("a number");
+    let before = cpu(&agent);
+    throughout("it drains", Duration::from_secs(6), || agent.answers("/health/ready", 503));
+    let used = cpu(&agent) - before;
+    println!("measured: CPU of 6 s of draining beside a held instance: {used:.2} s");
+    assert!(used < 3.0, "{used} s of CPU in 6 s");
+    assert_eq!(agent.end(SOON), 0);
+}
+
+#[test]
+fn an_agent_that_does_not_know_its_address_withdraws_before_it_drains() {
+    let etcd = Etcd::start();
+    let site = shop(&etcd).with("registry", "drain = \"4s\"\ndialects = [\"native\", \"grpc\"]");
+    let mut agent = site.start();
+    settled(&site, &etcd);
+    agent.kill();
+    let main = std::fs::read_to_string(site.main()).unwrap();
+    write(&site.main(), main.replace("[agent]\n", "[agent]\nadvertise = \"nowhere0\"\n"));
+    let mut agent = site.start();
+    agent.until("app", "UP");
+    let instances = || etcd.below("/services/").len() + etcd.below("grpc/").len();
+    throughout("what is there stays", Duration::from_secs(6), || that(instances() == 2, || instances().to_string()));
+    let warnings = agent.log().lines().filter(|line| line.contains("the address to register is not known")).count();
+    assert_eq!(warnings, 1, "a change of state is one line: {}", agent.log());
+    agent.signal(Signal::TERM);
+    eventually("all are gone before the drain is over", Duration::from_secs(2), || {
+        that(instances() == 0, || instances().to_string())
+    });
+    agent.answers("/health/ready", 503).unwrap();
+    assert_eq!(agent.end(SOON), 0);
+    report("SIGTERM while the address is not known", "withdrawn, then drained", "withdrawn, then drained");
 }
 
 #[test]
