@@ -30,7 +30,8 @@ use vitald::telemetry::{self, LogFormat};
 
 const COUNTS: [usize; 3] = [100, 1_000, 5_000];
 const TTL: u64 = 15;
-/// More fill the two cores that they share with etcd, and whoever is not heard loses its lease: the table says how many.
+/// More fill the two cores that they share with etcd, and whoever is not heard loses its lease: the table says how
+/// many.
 const HELD: usize = 1_000;
 const LOOK: Duration = Duration::from_millis(20);
 

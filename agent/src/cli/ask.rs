@@ -1,7 +1,7 @@
 //! Finding the agent that a command means, and asking it.
 //!
-//! It is found by its socket, by its main file (which may be broken), or, where there is no such file, by being the only
-//! one on the host. An agent that is another than the file's is not asked, nor anybody who is neither root nor the
+//! It is found by its socket, by its main file (which may be broken), or, where there is no such file, by being the
+//! only one on the host. An agent that is another than the file's is not asked, nor anybody who is neither root nor the
 //! owner of the agent's state: in a hook's environment a stranger may have made the socket.
 
 use std::io::{self, Write as _};

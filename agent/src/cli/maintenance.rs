@@ -19,8 +19,8 @@ pub enum MaintenanceCommand {
         /// A service; may be repeated. Without, the whole host: all services, also those that are added later.
         #[arg(long = "service", value_name = "NAME")]
         services: Vec<Name>,
-        /// Shown wherever the maintenance is. What is ordered with another reason holds beside it; with the same reason, it
-        /// takes its place.
+        /// Shown wherever the maintenance is. What is ordered with another reason holds beside it; with the same
+        /// reason, it takes its place.
         #[arg(long, value_name = "TEXT", default_value = "")]
         reason: String,
         /// End by itself after this, such as 2h or "1day 12h". Without, it lasts until `vitald maintenance off`.

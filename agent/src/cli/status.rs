@@ -1,8 +1,9 @@
 //! `vitald status`: what the agent knows, for people and for Nagios and its heirs.
 //!
-//! Exit codes: 0 UP; 1 DEGRADED, in maintenance, or well and not registered although it should be; 2 DOWN; 3 UNKNOWN, PENDING, no such name, or no agent that answers.
-//! Of the whole the worst by Nagios' order (2, 1, 3, 0): what services and host add up to, any service in maintenance, any
-//! check UNKNOWN (those of severity `info` apart). Of a name, that service or, if there is none, that check alone.
+//! Exit codes: 0 UP; 1 DEGRADED, in maintenance, or well and not registered although it should be; 2 DOWN; 3 UNKNOWN,
+//! PENDING, no such name, or no agent that answers. Of the whole the worst by Nagios' order (2, 1, 3, 0): what services
+//! and host add up to, any service in maintenance or not registered, any check UNKNOWN (those of severity `info` apart).
+//! Of a name, that service or, if there is none, that check alone.
 
 mod text;
 
