@@ -5,7 +5,7 @@
 
 mod api;
 mod cache;
-mod exposition;
+mod exposed;
 mod health;
 mod metrics;
 pub mod registry;
@@ -23,6 +23,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
+use crate::exposition::HostText;
 use crate::model::checkset::PluginInfo;
 use crate::model::name::Name;
 use crate::model::snapshot::HealthSnapshot;
@@ -70,6 +71,8 @@ pub struct Wires {
     pub origin: &'static str,
     pub snapshot: watch::Receiver<Arc<HealthSnapshot>>,
     pub plugins: watch::Receiver<Arc<[PluginInfo]>>,
+    /// The host's part of `/metrics`.
+    pub host: watch::Receiver<Arc<HostText>>,
     /// None where discovery is off.
     pub discovered: Option<Discovered>,
     /// Set while the agent is stopping.

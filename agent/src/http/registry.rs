@@ -104,7 +104,7 @@ fn ask(
 ) -> Reply {
     let Some(discovered) = discovered else {
         let content_type = "text/plain; charset=utf-8";
-        return Reply { status: StatusCode::NOT_FOUND, content_type, body: OFF.into() };
+        return Reply::new(StatusCode::NOT_FOUND, content_type, OFF);
     };
     let filter = match Filter::parse(query) {
         Ok(filter) => filter,

@@ -35,7 +35,7 @@ fn shop() -> Set {
 }
 
 fn json_of(reply: &Reply) -> (u16, Value) {
-    (reply.status.as_u16(), serde_json::from_slice(&reply.body).expect("JSON"))
+    (reply.status.as_u16(), serde_json::from_slice(&reply.body.bytes()).expect("JSON"))
 }
 
 fn ids(body: &Value) -> String {
@@ -53,7 +53,7 @@ fn off_says_how_to_turn_it_on() {
     let cache = Cache::default();
     let replies = [services(None, "", &cache), service(None, "shop", ""), prometheus(None, "", &cache)];
     for reply in replies {
-        let body = String::from_utf8_lossy(&reply.body).into_owned();
+        let body = String::from_utf8_lossy(&reply.body.bytes()).into_owned();
         assert_eq!((reply.status.as_u16(), reply.content_type), (404, "text/plain; charset=utf-8"));
         assert!(body.ends_with("\n[discovery]\nwatch = [\"orders\"]\n"), "{body}");
     }

@@ -3,9 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::header::ACCEPT;
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 
@@ -17,8 +14,8 @@ use crate::telemetry::Metrics;
 use super::cache::Cache;
 use super::health::Query;
 use super::metrics::HttpMetrics;
-use super::reply::Reply;
-use super::{Wires, api, exposition, health, registry};
+use super::reply::{Pieces, Reply};
+use super::{Wires, api, exposed, health, registry};
 
 /// After this the agent is ready even if some check has not ended its first run.
 const READY_ANYWAY: Duration = Duration::from_secs(30);
@@ -35,7 +32,7 @@ pub struct State {
 }
 
 /// Answers one request. Nothing in here waits.
-pub fn answer<B>(state: &State, request: &Request<B>) -> Response<Full<Bytes>> {
+pub fn answer<B>(state: &State, request: &Request<B>) -> Response<Pieces> {
     let begun = Instant::now();
     let path = request.uri().path();
     let (route, reply) = match *request.method() {
@@ -72,7 +69,7 @@ fn route<B>(state: &State, request: &Request<B>, path: &str) -> (&'static str, R
         "/health" => ("/health", overall(state, request)),
         "/health/live" => ("/health/live", live(state)),
         "/health/ready" => ("/health/ready", ready(state)),
-        "/metrics" => ("/metrics", metrics(state, request)),
+        "/metrics" => ("/metrics", exposed::metrics(state, request)),
         "/api/v1/checks" => ("/api/v1/checks", cached("/api/v1/checks", &|| api::checks(&snapshot(), clock::now()))),
         "/api/v1/plugins" => ("/api/v1/plugins", plugins(state)),
         "/api/v1/services" => ("/api/v1/services", cached("/api/v1/services", &|| api::services(&snapshot()))),
@@ -135,20 +132,6 @@ fn plugins(state: &State) -> Reply {
     let infos = state.wires.plugins.borrow().clone();
     let version = Arc::as_ptr(&infos).cast::<u8>().addr();
     state.cache.get("/api/v1/plugins", version, || api::plugins(&infos))
-}
-
-fn metrics<B>(state: &State, request: &Request<B>) -> Reply {
-    let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let format = exposition::Format::negotiate(accept);
-    // Counters move without a new snapshot: this form is only as old as the cache lets it be.
-    state.cache.get(format.content_type(), 0, || {
-        let mut families = state.metrics.gather();
-        for source in &state.wires.sources {
-            families.extend(source.families());
-        }
-        let body = exposition::encode(&families, format);
-        Reply { status: StatusCode::OK, content_type: format.content_type(), body: body.into() }
-    })
 }
 
 fn index(state: &State) -> Reply {

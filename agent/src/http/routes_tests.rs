@@ -42,6 +42,7 @@ fn state(snapshot: HealthSnapshot) -> State {
         origin: "file",
         snapshot: watch::channel(Arc::new(snapshot)).1,
         plugins: watch::channel(Arc::from([])).1,
+        host: watch::channel(Arc::default()).1,
         discovered: None,
         stopping: watch::channel(false).1,
         sources: Vec::new(),

@@ -8,8 +8,10 @@ use wasmtime::component::{Component, HasData};
 use wasmtime::{Engine, Store};
 
 use crate::model::checkset::{Binding, Description, LoadError, Scheme, is_metric_name};
+use crate::model::host::HostFamily;
 use crate::model::name::Name;
 use crate::model::outcome::{Fault, FaultKind, Kind, Measurement, Outcome, Part, Status};
+use crate::model::time::Moment;
 
 use self::bindings::PluginPre;
 use self::bindings::exports::vitald::check::checker as exported;
@@ -292,6 +294,15 @@ impl log::Host for Guest {
     }
 }
 
+/// The series of a family whose names start so.
+fn named(family: &HostFamily, prefix: &str) -> impl Iterator<Item = host::Series> {
+    family.series.iter().filter_map(move |series| {
+        let name = format!("{}{}", family.name, series.suffix);
+        let labels = || series.labels.iter().map(|(name, value)| (name.to_owned(), value.into_owned())).collect();
+        name.starts_with(prefix).then(|| host::Series { name, labels: labels(), value: series.value })
+    })
+}
+
 impl host::Host for Guest {
     async fn samples(&mut self, prefix: String) -> wasmtime::Result<Result<host::Sample, host::Error>> {
         let granted = self.binding.as_ref().is_some_and(|binding| binding.grants.host_numbers());
@@ -299,22 +310,21 @@ impl host::Host for Guest {
             return Ok(Err(host::Error::Denied));
         }
         let sample = self.host.borrow().clone();
-        if sample.families.is_empty() {
+        if sample.blocks.is_empty() {
             return Ok(Err(host::Error::Unavailable("the host has not been sampled yet".into())));
         }
-        let families = sample.families.iter().filter(|family| family.name.starts_with(&prefix));
-        let series = families.flat_map(|family| {
-            family.series.iter().map(|series| host::Series {
-                name: family.name.to_owned(),
-                labels: series.labels.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
-                value: series.value,
-            })
-        });
-        Ok(Ok(host::Sample {
-            wall: nanos(sample.taken.wall),
-            boot: nanos(sample.taken.boot),
-            series: series.collect(),
-        }))
+        // A suffix can be part of what was asked for.
+        let near = |family: &HostFamily| family.name.starts_with(&prefix) || prefix.starts_with(&*family.name);
+        let mut taken = None;
+        let mut series = Vec::new();
+        for block in sample.blocks.iter().filter(|block| block.families.iter().any(near)) {
+            // Of several moments the first: no number is older than it is said to be.
+            taken = Some(taken.map_or(block.taken, |taken: Moment| taken.min(block.taken)));
+            series
+                .extend(block.families.iter().filter(|family| near(family)).flat_map(|family| named(family, &prefix)));
+        }
+        let taken = taken.unwrap_or(sample.taken);
+        Ok(Ok(host::Sample { wall: nanos(taken.wall), boot: nanos(taken.boot), series }))
     }
 }
 

@@ -1,12 +1,20 @@
 //! Metric families as text: Prometheus' exposition format 0.0.4, and OpenMetrics 1.0.0 for whoever asks for it.
 //!
+//! What the agent counts of itself is encoded for each scrape ([`encode`]); the host's numbers once for each sample
+//! ([`HostText`]). Both may be gzipped, each part by itself ([`gzip`]).
+//!
 //! Formats: <https://prometheus.io/docs/instrumenting/exposition_formats/> and
 //! <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
+
+pub mod gzip;
+mod host;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
+
+pub use self::host::{CollectorState, Demand, HostText, state_names};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -15,14 +23,11 @@ pub enum Format {
 }
 
 impl Format {
-    /// OpenMetrics only where it is named, and not refused with a quality of 0.
+    /// OpenMetrics only where it is named, not refused, and wanted no less than text.
     pub fn negotiate(accept: &str) -> Self {
-        let named = accept.split(',').any(|item| {
-            let mut parts = item.split(';').map(str::trim);
-            let matches = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/openmetrics-text"));
-            matches && !parts.any(|part| matches!(part, "q=0" | "q=0.0"))
-        });
-        if named { Self::OpenMetrics } else { Self::Text }
+        let wanted = |kind: &str| accept.split(',').filter_map(|item| quality(item, kind)).fold(0.0, f32::max);
+        let open = wanted("application/openmetrics-text");
+        if open > 0.0 && open >= wanted("text/plain") { Self::OpenMetrics } else { Self::Text }
     }
 
     pub fn content_type(self) -> &'static str {
@@ -33,7 +38,18 @@ impl Format {
     }
 }
 
-/// Families of one name become one, so that no two sources can break the scrape.
+/// How much an item of an `Accept` header wants this: from 0 (not at all) to 1 (RFC 9110, 12.4.2). None where it is of
+/// something else.
+pub fn quality(item: &str, wanted: &str) -> Option<f32> {
+    let mut parts = item.split(';').map(str::trim);
+    if !parts.next()?.eq_ignore_ascii_case(wanted) {
+        return None;
+    }
+    let given = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+    Some(given.map_or(1.0, |value| value.trim().parse().unwrap_or(0.0)))
+}
+
+/// Families of one name become one, so that no two sources can break the scrape. The last part of a body.
 pub fn encode(families: &[MetricFamily], format: Format) -> String {
     let mut merged: BTreeMap<&str, Vec<&MetricFamily>> = BTreeMap::new();
     for family in families.iter().filter(|family| !family.get_metric().is_empty()) {
@@ -55,24 +71,31 @@ pub fn encode(families: &[MetricFamily], format: Format) -> String {
 fn write_family(out: &mut String, name: &str, families: &[&MetricFamily], format: Format) {
     let Some(first) = families.first() else { return };
     let kind = first.get_field_type();
-    // OpenMetrics names a counter's family without the suffix that its samples have.
-    let family = match (format, kind) {
-        (Format::OpenMetrics, MetricType::COUNTER) => name.strip_suffix("_total").unwrap_or(name),
-        _ => name,
-    };
     let word = match kind {
         MetricType::COUNTER => "counter",
         MetricType::HISTOGRAM => "histogram",
         MetricType::SUMMARY => "summary",
         MetricType::GAUGE => "gauge",
-        _ if format == Format::OpenMetrics => "unknown",
         _ => "untyped",
     };
-    let _ = writeln!(out, "# HELP {family} {}", escape(first.help(), format == Format::OpenMetrics));
-    let _ = writeln!(out, "# TYPE {family} {word}");
+    head(out, name, first.help(), word, format);
     for metric in families.iter().flat_map(|family| family.get_metric()) {
         write_metric(out, name, kind, metric);
     }
+}
+
+/// The lines before a family's samples. OpenMetrics names a counter's family without the suffix that its samples have;
+/// a counter that lacks the suffix is none to it, and keeps its name, which dashboards know, as a metric of unknown type.
+fn head(out: &mut String, name: &str, help: &str, word: &str, format: Format) {
+    let open = format == Format::OpenMetrics;
+    let (family, word) = match word {
+        "counter" if open => name.strip_suffix("_total").map_or((name, "unknown"), |stem| (stem, word)),
+        "untyped" if open => (name, "unknown"),
+        _ => (name, word),
+    };
+    let _ = write!(out, "# HELP {family} ");
+    escape(out, help, open);
+    let _ = write!(out, "\n# TYPE {family} {word}\n");
 }
 
 fn write_metric(out: &mut String, name: &str, kind: MetricType, metric: &Metric) {
@@ -84,7 +107,8 @@ fn write_metric(out: &mut String, name: &str, kind: MetricType, metric: &Metric)
             let count = float(histogram.get_sample_count());
             let bucket = format!("{name}_bucket");
             for step in histogram.get_bucket() {
-                let le = number(step.upper_bound());
+                let mut le = String::new();
+                number(&mut le, step.upper_bound());
                 sample(out, &bucket, labels, Some(("le", &le)), float(step.cumulative_count()));
             }
             sample(out, &bucket, labels, Some(("le", "+Inf")), count);
@@ -105,27 +129,48 @@ fn sample(out: &mut String, name: &str, labels: &[LabelPair], extra: Option<(&st
     let own = labels.iter().map(|pair| (pair.name(), pair.value()));
     for (index, (label, text)) in own.chain(extra).enumerate() {
         out.push(if index == 0 { '{' } else { ',' });
-        let _ = write!(out, "{label}=\"{}\"", escape(text, true));
+        out.push_str(label);
+        out.push_str("=\"");
+        escape(out, text, true);
+        out.push('"');
     }
     if !labels.is_empty() || extra.is_some() {
         out.push('}');
     }
-    let _ = writeln!(out, " {}", number(value));
+    out.push(' ');
+    number(out, value);
+    out.push('\n');
 }
 
-fn number(value: f64) -> String {
-    if value == f64::INFINITY {
-        "+Inf".to_owned()
+/// Below this a whole number is the same as an integer.
+const WHOLE: f64 = 9_007_199_254_740_992.0;
+
+#[expect(clippy::cast_possible_truncation, reason = "a whole number of that size is an i64")]
+fn number(out: &mut String, value: f64) {
+    let _ = if value == f64::INFINITY {
+        out.write_str("+Inf")
     } else if value == f64::NEG_INFINITY {
-        "-Inf".to_owned()
+        out.write_str("-Inf")
+    } else if value.trunc() == value && value.abs() < WHOLE {
+        // Most are, and integers are written faster.
+        write!(out, "{}", value as i64)
     } else {
-        value.to_string()
-    }
+        write!(out, "{value}")
+    };
 }
 
-fn escape(text: &str, quotes: bool) -> String {
-    let text = text.replace('\\', "\\\\").replace('\n', "\\n");
-    if quotes { text.replace('"', "\\\"") } else { text }
+fn escape(out: &mut String, text: &str, quotes: bool) {
+    if !text.contains(['\\', '\n', '"']) {
+        return out.push_str(text);
+    }
+    for letter in text.chars() {
+        match letter {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '"' if quotes => out.push_str("\\\""),
+            other => out.push(other),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -168,11 +213,33 @@ mod tests {
     }
 
     #[test]
+    fn a_counter_without_its_suffix_keeps_its_name() {
+        let open = encode(&[family("hits", Kind::Counter, "x", 2.5)], Format::OpenMetrics);
+        assert!(open.contains("# TYPE hits unknown\nhits{l=\"x\"} 2.5\n"), "{open}");
+    }
+
+    #[test]
+    fn numbers() {
+        let shown = |value| {
+            let mut out = String::new();
+            number(&mut out, value);
+            out
+        };
+        for (value, text) in [(0.0, "0"), (-0.0, "0"), (-3.0, "-3"), (1e15, "1000000000000000"), (0.1, "0.1")] {
+            assert_eq!(shown(value), text);
+        }
+        assert_eq!(shown(f64::NAN), "NaN");
+        assert_eq!(shown(1e20).parse::<f64>(), Ok(1e20));
+    }
+
+    #[test]
     fn openmetrics_is_for_whoever_asks() {
         let prometheus = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.3";
         assert_eq!(Format::negotiate(prometheus), Format::OpenMetrics);
         assert_eq!(Format::negotiate("text/plain"), Format::Text);
         assert_eq!(Format::negotiate("application/openmetrics-text;q=0"), Format::Text);
+        assert_eq!(Format::negotiate("application/openmetrics-text;q=0.000"), Format::Text);
+        assert_eq!(Format::negotiate("text/plain;q=1, application/openmetrics-text;q=0.1"), Format::Text);
         assert_eq!(Format::negotiate(""), Format::Text);
     }
 }
