@@ -1,174 +1,193 @@
 //! Samples the host's numbers on a clock, never on request, under node_exporter's names.
 //!
-//! A sample may hang (a file system that is gone): it is taken beside this loop, and while one hangs no other is
-//! begun; the last one stays, with its age.
+//! Each collector is a file of this directory, and fails by itself: an odd file, a panic or a file system that hangs
+//! costs that collector's numbers, never the sample (see [`sampler`]). What the last sample was is published, with its
+//! age; nobody waits for the next.
 
+mod arp;
+mod bcache;
+mod bonding;
+mod btrfs;
+mod cgroup;
+mod collector;
+mod collectors;
+mod conntrack;
 mod cpu;
-mod disk;
-mod memory;
-mod network;
+mod cpufreq;
+mod diskstats;
+mod dmi;
+mod edac;
+mod entropy;
+mod fibrechannel;
+mod filefd;
+mod filesystem;
+mod hwmon;
+mod infiniband;
+mod ipvs;
+mod loadavg;
+mod mdadm;
+mod meminfo;
+mod mounts;
+mod netclass;
+mod netdev;
+mod netstat;
+mod nfs;
+mod nfsd;
+mod nvme;
+mod os;
+mod powersupplyclass;
+mod pressure;
 mod process;
-mod system;
+mod rapl;
+mod sampler;
+mod schedstat;
+mod selinux;
+mod sockstat;
+mod softnet;
+mod stat;
+mod sunrpc;
+mod systemd;
+mod tapestats;
+mod textfile;
+mod thermal_zone;
+mod time;
+mod timex;
+mod udp_queues;
+mod uname;
+mod vmstat;
+mod xfs;
+mod zfs;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::proto::MetricFamily;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use crate::clock;
-use crate::model::host::{HostFamily, HostSample, HostSeries};
-use crate::model::outcome::Kind;
+use crate::exposition::{Demand, HostText};
+use crate::model::host::HostSample;
 use crate::supervise::{Stop, Supervisor};
-use crate::telemetry::{FamilyBuilder, MetricSource};
+use crate::telemetry::Metrics;
+
+use self::sampler::{Pass, Sampler};
+
+pub use self::collector::{Filter, Roots, Settings};
+pub use self::collectors::{COLLECTORS, Entry};
 
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
+/// A collector that takes longer than a mount may take and this hangs: the others go on without it.
+const DEADLINE: Duration = Duration::from_secs(1);
+/// How often a pass is looked at.
+const LOOK: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone)]
 pub struct Config {
     pub interval: Duration,
+    /// The collectors that run, by name: see [`COLLECTORS`].
+    pub collectors: Vec<&'static str>,
+    pub settings: Settings,
 }
 
 pub struct Host {
     config: Config,
     supervisor: Supervisor,
-    publish: watch::Sender<Arc<HostSample>>,
+    wires: Wires,
+    sampler: Arc<Sampler>,
+    demand: Arc<Demand>,
+    metrics: HostMetrics,
+}
+
+/// Where samples go.
+pub struct Wires {
+    pub sample: watch::Sender<Arc<HostSample>>,
+    pub text: watch::Sender<Arc<HostText>>,
+}
+
+struct HostMetrics {
+    last: Arc<prometheus::Gauge>,
+    took: Arc<prometheus::Gauge>,
 }
 
 impl Host {
-    pub fn build(config: Config, supervisor: Supervisor, publish: watch::Sender<Arc<HostSample>>) -> Self {
-        Self { config, supervisor, publish }
+    pub fn build(config: Config, supervisor: Supervisor, wires: Wires, metrics: &Metrics) -> Self {
+        let chosen = COLLECTORS.iter().filter(|entry| config.collectors.contains(&entry.name));
+        let sampler = Arc::new(Sampler::new(chosen, &config.settings));
+        wires.text.send_replace(Arc::new(HostText::of_none(&config.collectors)));
+        let metrics = HostMetrics {
+            last: metrics.gauge_f64(
+                "vitald_host_sample_timestamp_seconds",
+                "When the host's numbers were sampled last, in seconds since the Unix epoch.",
+            ),
+            took: metrics.gauge_f64("vitald_host_sample_duration_seconds", "How long the last sample took."),
+        };
+        Self { config, supervisor, wires, sampler, demand: Arc::default(), metrics }
     }
 
     pub async fn run(self, mut stop: Stop) {
         let mut beat = self.supervisor.beats().register("host");
         let mut ticks = tokio::time::interval(self.config.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut idle = Some(Collectors::new());
-        let mut sampling: Option<JoinHandle<(Collectors, HostSample)>> = None;
         loop {
             tokio::select! {
                 () = stop.wait() => return,
-                () = beat.next() => {}
-                _ = ticks.tick() => match idle.take() {
-                    Some(collectors) => sampling = Some(self.supervisor.blocking(move || collectors.sample())),
-                    None => tracing::warn!("the host's numbers are late: the last sample has not been finished"),
-                },
-                done = finished(&mut sampling) => {
-                    sampling = None;
-                    // A sample that panicked took its collectors with it.
-                    let (collectors, sample) = done.map_or_else(|_| (Collectors::new(), None), |(c, s)| (c, Some(s)));
-                    idle = Some(collectors);
-                    if let Some(sample) = sample {
-                        self.publish.send_replace(Arc::new(sample));
-                    }
+                () = beat.next() => continue,
+                _ = ticks.tick() => {}
+            }
+            tokio::select! {
+                () = stop.wait() => return,
+                () = beat.during(self.sample()) => {}
+            }
+        }
+    }
+
+    /// One pass over the collectors. A collector that hangs keeps its thread, and the rest goes on in another one; what
+    /// is known by then is published, so that nobody waits for several that hang.
+    async fn sample(&self) {
+        let pass = Arc::new(Pass::new(self.sampler.clone()));
+        let deadline = self.config.settings.mount_timeout + DEADLINE;
+        loop {
+            let worker = pass.clone();
+            let mut working = self.supervisor.blocking(move || worker.work());
+            let hangs = async {
+                while !pass.give_up(deadline) {
+                    tokio::time::sleep(LOOK).await;
                 }
+            };
+            let done = tokio::select! {
+                _ = &mut working => true,
+                () = hangs => false,
+            };
+            self.publish(pass.took()).await;
+            if done {
+                return;
             }
+        }
+    }
+
+    async fn publish(&self, took: Duration) {
+        let (demand, sampler) = (self.demand.clone(), self.sampler.clone());
+        // Encoding is no work for a loop.
+        if let Ok((sample, text)) = self.supervisor.blocking(move || sampler.assemble(demand)).await {
+            self.metrics.last.set(sample.taken.wall.as_secs_f64());
+            self.metrics.took.set(took.as_secs_f64());
+            self.wires.sample.send_replace(Arc::new(sample));
+            self.wires.text.send_replace(Arc::new(text));
         }
     }
 }
 
-async fn finished<T>(sampling: &mut Option<JoinHandle<T>>) -> Result<T, tokio::task::JoinError> {
-    match sampling {
-        Some(handle) => handle.await,
-        None => std::future::pending().await,
-    }
+/// node_exporter's defaults.
+pub fn default_settings() -> Settings {
+    collectors::default_settings()
 }
 
-/// The collectors and what they keep between samples.
-struct Collectors {
-    memory: memory::Collector,
-    disk: disk::Collector,
-    network: network::Collector,
-}
-
-impl Collectors {
-    fn new() -> Self {
-        Self {
-            memory: memory::Collector::default(),
-            disk: disk::Collector::default(),
-            network: network::Collector::default(),
-        }
-    }
-
-    fn sample(mut self) -> (Self, HostSample) {
-        let mut families = cpu::collect();
-        families.extend(self.memory.collect());
-        families.extend(self.disk.collect());
-        families.extend(self.network.collect());
-        families.extend(system::collect());
-        families.extend(process::collect());
-        families.retain(|family| !family.series.is_empty());
-        (self, HostSample { taken: clock::now(), families: families.into() })
-    }
-}
-
-/// A family with one series.
-fn single(name: &'static str, help: &'static str, kind: Kind, value: f64) -> HostFamily {
-    HostFamily { name, help, kind, series: vec![HostSeries { labels: Vec::new(), value }] }
-}
-
-fn gauge(name: &'static str, help: &'static str, value: f64) -> HostFamily {
-    single(name, help, Kind::Gauge, value)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "Prometheus has doubles; counters lose nothing below 2^53")]
-fn float(value: u64) -> f64 {
-    value as f64
-}
-
-/// The latest sample as metrics.
-pub fn metric_source(sample: watch::Receiver<Arc<HostSample>>) -> Arc<dyn MetricSource> {
-    Arc::new(Source(sample))
-}
-
-struct Source(watch::Receiver<Arc<HostSample>>);
-
-impl MetricSource for Source {
-    fn families(&self) -> Vec<MetricFamily> {
-        let sample = self.0.borrow().clone();
-        let family = |family: &HostFamily| {
-            let mut builder = FamilyBuilder::new(family.name, family.help, family.kind);
-            for series in &family.series {
-                builder.add(series.labels.iter().map(|(name, value)| (*name, value.as_str())), series.value);
-            }
-            builder.build()
-        };
-        sample.families.iter().map(family).collect()
-    }
+/// The collectors that are on, after what the configuration says of some.
+pub fn chosen(said: &BTreeMap<String, bool>) -> Vec<&'static str> {
+    let on = |entry: &&Entry| said.get(entry.name).copied().unwrap_or(entry.on);
+    COLLECTORS.iter().filter(on).map(|entry| entry.name).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sample_has_the_numbers_that_dashboards_ask_for() {
-        let (_, sample) = Collectors::new().sample();
-        let names: Vec<&str> = sample.families.iter().map(|family| family.name).collect();
-        for wanted in [
-            "node_cpu_seconds_total",
-            "node_memory_MemTotal_bytes",
-            "node_memory_MemAvailable_bytes",
-            "node_load1",
-            "node_filesystem_avail_bytes",
-            "node_network_receive_bytes_total",
-            "node_boot_time_seconds",
-            "process_resident_memory_bytes",
-        ] {
-            assert!(names.contains(&wanted), "{wanted} is not in {names:?}");
-        }
-        let mut distinct = names.clone();
-        distinct.sort_unstable();
-        distinct.dedup();
-        assert_eq!(distinct.len(), names.len(), "a family stands twice");
-        for family in sample.families.iter() {
-            let mut labels: Vec<_> = family.series.iter().map(|series| &series.labels).collect();
-            labels.sort();
-            labels.dedup();
-            assert_eq!(labels.len(), family.series.len(), "{} has a series twice", family.name);
-        }
-    }
-}
+#[path = "host_tests.rs"]
+mod tests;
