@@ -126,7 +126,64 @@ mirror! {
     /// `[host]`
     RawHost {
         interval: Length,
-    } later ["collectors", "rootfs", "procfs", "sysfs"]
+        procfs: PathBuf,
+        sysfs: PathBuf,
+        rootfs: PathBuf,
+        udev_data: PathBuf,
+        collectors: BTreeMap<String, bool>,
+        filesystem: RawFilesystem,
+        textfile: RawTextfile,
+        arp: RawFilter,
+        diskstats: RawFilter,
+        netclass: RawFilter,
+        netdev: RawFilter,
+        netstat: RawFilter,
+        powersupplyclass: RawFilter,
+        systemd: RawFilter,
+        tapestats: RawFilter,
+        vmstat: RawFilter,
+    } later []
+}
+
+/// `[host.netdev]` and its like: regular expressions.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawFilter {
+    pub include: Option<String>,
+    pub exclude: Option<String>,
+}
+
+/// `[host.filesystem]`
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawFilesystem {
+    pub include: Option<String>,
+    pub exclude: Option<String>,
+    pub exclude_types: Option<String>,
+    pub mount_timeout: Option<Length>,
+}
+
+/// `[host.textfile]`
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawTextfile {
+    pub directory: Option<PathBuf>,
+}
+
+mirror! {
+    /// `[[report]]`
+    RawReport {
+        name: String,
+        url: String,
+        interval: Length,
+        on_change: bool,
+        headers: BTreeMap<String, String>,
+        token_file: PathBuf,
+        tls: RawTls,
+        gzip: bool,
+        timeout: Length,
+        buffer: Size,
+    } later []
 }
 
 mirror! {
@@ -221,6 +278,7 @@ pub struct RawMain {
     pub dns: Option<RawDns>,
     pub host: Option<RawHost>,
     pub defaults: Option<RawDefaults>,
+    pub reports: Vec<RawReport>,
     pub entries: RawEntries,
 }
 
@@ -232,9 +290,9 @@ pub struct RawEntries {
     pub checks: Vec<(RawCheck, Vec<String>)>,
 }
 
-const MAIN_TABLES: [&str; 9] =
-    ["agent", "sandbox", "dns", "registry", "discovery", "host", "defaults", "service", "check"];
-const LATER_TABLES: [&str; 3] = ["plugins", "notify", "report"];
+const MAIN_TABLES: [&str; 10] =
+    ["agent", "sandbox", "dns", "registry", "discovery", "host", "report", "defaults", "service", "check"];
+const LATER_TABLES: [&str; 2] = ["plugins", "notify"];
 
 impl RawMain {
     pub fn read(mut table: Table<'_>) -> Self {
@@ -246,6 +304,7 @@ impl RawMain {
             dns: table.table("dns").map(RawDns::read),
             host: table.table("host").map(RawHost::read),
             defaults: table.table("defaults").map(RawDefaults::read),
+            reports: table.tables("report").into_iter().map(RawReport::read).collect(),
             entries: RawEntries::take(&mut table),
         };
         table.finish(&MAIN_TABLES, &LATER_TABLES);

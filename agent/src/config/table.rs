@@ -230,12 +230,16 @@ fn form(key: &str) -> String {
 }
 
 fn unknown(name: &str, known: &[&str]) -> String {
-    // A typing error touches a third of the letters at most.
-    let near = |key: &&&str| distance(name, key) <= (name.len() / 3).max(1) && name.len() > 1;
-    match known.iter().min_by_key(|key| distance(name, key)).filter(near) {
+    match nearest(name, known) {
         Some(near) => format!("unknown key; did you mean {near:?}?"),
         None => format!("unknown key; here stand {}", known.join(", ")),
     }
+}
+
+/// The known word that was meant, if it is a typing error: that touches a third of the letters at most.
+pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let near = |key: &&str| distance(name, key) <= (name.len() / 3).max(1) && name.len() > 1;
+    known.iter().copied().min_by_key(|key| distance(name, key)).filter(near)
 }
 
 /// How many single-letter edits lie between two words (Levenshtein).

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::model::name::Name;
 use crate::registry::Advertise;
-use crate::{host, sandbox};
+use crate::sandbox;
 
-use super::raw::{RawAgent, RawDns, RawHost, RawSandbox};
+use super::raw::{RawAgent, RawDns, RawSandbox};
 use super::table::{Context, Field, Place};
 use super::units::Length;
 
@@ -173,18 +173,6 @@ fn dns(raw: Option<&RawDns>, context: &Context<'_>) -> Vec<SocketAddr> {
         address.map_err(|_| context.mistake(&field.place, format!("{text:?} is no DNS server: {form}"))).ok()
     };
     field.value.iter().filter_map(parse).collect()
-}
-
-/// `[host]`
-pub fn host(raw: Option<&RawHost>, context: &Context<'_>) -> host::Config {
-    let field = raw.and_then(|raw| raw.interval.as_ref());
-    let interval = field.map_or(host::DEFAULT_INTERVAL, |field| field.value.0);
-    if let Some(field) = field
-        && !(Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&interval)
-    {
-        context.mistake(&field.place, "an interval from 1s to 1h is wanted");
-    }
-    host::Config { interval }
 }
 
 /// A length of time within bounds.
