@@ -92,12 +92,13 @@ fn engine_config(pool: Option<PoolingAllocationConfig>) -> wasmtime::Config {
 fn start_ticker(engine: &wasmtime::Engine, turns: Arc<Turns>) -> Result<(), std::io::Error> {
     let weak = engine.weak();
     let tick = move || {
+        let mut quiet = 0;
         while let Some(engine) = weak.upgrade() {
-            // Without a running guest nobody needs the tick; the counter only has to move.
             engine.increment_epoch();
             turns.hand_out();
             drop(engine);
-            std::thread::park_timeout(TICK);
+            // A hundred wake-ups a second would be most of what an agent costs that does nothing.
+            turns.wait_for_tick(&mut quiet);
         }
     };
     std::thread::Builder::new().name("epoch".into()).spawn(tick).map(drop)

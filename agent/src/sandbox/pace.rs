@@ -7,8 +7,9 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
@@ -52,12 +53,70 @@ pub struct Turns {
     /// Handed out, and not over.
     out: AtomicUsize,
     at_once: usize,
+    /// Stores that live: while there is none, nobody needs the ticker.
+    running: AtomicUsize,
+    /// The ticker sleeps until it is woken.
+    asleep: AtomicBool,
+    ticker: OnceLock<Thread>,
+}
+
+/// After so many ticks without a run the ticker sleeps: it is not woken for each of many short runs.
+const QUIET_TICKS: u32 = 10;
+/// How long it sleeps at most, so that it sees that its engine is gone.
+const SLEEP: Duration = Duration::from_secs(1);
+
+/// Lasts as long as its store.
+#[derive(Debug)]
+pub struct Running(Arc<Turns>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Turns {
     pub fn new(workers: usize) -> Arc<Self> {
         let at_once = workers.saturating_sub(1).max(1);
-        Arc::new(Self { ready: Semaphore::new(0), out: AtomicUsize::new(0), at_once })
+        Arc::new(Self {
+            ready: Semaphore::new(0),
+            out: AtomicUsize::new(0),
+            at_once,
+            running: AtomicUsize::new(0),
+            asleep: AtomicBool::new(false),
+            ticker: OnceLock::new(),
+        })
+    }
+
+    /// A store begins to live.
+    pub fn begin(self: &Arc<Self>) -> Running {
+        self.running.fetch_add(1, Ordering::SeqCst);
+        self.wake();
+        Running(self.clone())
+    }
+
+    fn wake(&self) {
+        if self.asleep.load(Ordering::SeqCst)
+            && let Some(ticker) = self.ticker.get()
+        {
+            ticker.unpark();
+        }
+    }
+
+    /// Waits for the next tick, on the ticker's thread. `quiet` counts the ticks without a run.
+    pub fn wait_for_tick(&self, quiet: &mut u32) {
+        let ticker = self.ticker.get_or_init(std::thread::current);
+        debug_assert_eq!(ticker.id(), std::thread::current().id());
+        *quiet = if self.running.load(Ordering::SeqCst) > 0 { 0 } else { quiet.saturating_add(1) };
+        if *quiet <= QUIET_TICKS {
+            return std::thread::park_timeout(TICK);
+        }
+        self.asleep.store(true, Ordering::SeqCst);
+        // A run that began meanwhile may not have seen that it has to wake us.
+        if self.running.load(Ordering::SeqCst) == 0 {
+            std::thread::park_timeout(SLEEP);
+        }
+        self.asleep.store(false, Ordering::SeqCst);
     }
 
     /// Hands out what is free; called at every tick.
@@ -69,6 +128,7 @@ impl Turns {
     }
 
     async fn take(self: Arc<Self>) -> Option<Turn> {
+        self.wake();
         // It is never closed.
         let permit = self.ready.acquire().await.ok()?;
         permit.forget();
@@ -271,6 +331,30 @@ pub async fn pulse(shared: Arc<Shared>, beat: Beat, mut stop: Stop) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_ticker_sleeps_while_nothing_runs_and_is_woken() {
+        let turns = Turns::new(1);
+        let mut quiet = QUIET_TICKS;
+        let asleep = turns.clone();
+        let waker = std::thread::spawn(move || {
+            while !asleep.asleep.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            asleep.begin()
+        });
+        let begun = Instant::now();
+        turns.wait_for_tick(&mut quiet);
+        // A wake-up that came right before is none; at most the sleep is over by itself.
+        println!("woken after {:?}", begun.elapsed());
+        assert!(quiet > QUIET_TICKS);
+        let running = waker.join().expect("it wakes");
+        turns.wait_for_tick(&mut quiet);
+        assert_eq!(quiet, 0, "it ticks while something runs");
+        drop(running);
+        turns.wait_for_tick(&mut quiet);
+        assert_eq!(quiet, 1);
+    }
 
     /// With pulses that were so late, the last of them now.
     fn late_by(delays: &[u64]) -> (Lateness, Instant) {

@@ -22,7 +22,7 @@ use super::engine::Engine;
 use super::limits::{GuestMemory, Limits};
 use super::log_budget::LogBudget;
 use super::metrics::SandboxMetrics;
-use super::pace::{Lateness, Pace, Turns};
+use super::pace::{Lateness, Pace, Running, Turns};
 use super::resolver::Resolver;
 use super::wasi_http::Hooks;
 use super::wasi_sockets;
@@ -107,6 +107,7 @@ impl Shared {
             host: self.host.clone(),
             log: self.log.clone(),
             log_lines_left: limits.log_lines.unwrap_or(LOG_LINES),
+            _running: self.turns.begin(),
         };
         let mut store = Store::new(self.engine.wasmtime(), guest);
         store.limiter(|guest| &mut guest.limits);
@@ -132,6 +133,7 @@ pub struct Guest {
     pub log: Arc<LogBudget>,
     pub host: watch::Receiver<Arc<HostSample>>,
     pub log_lines_left: u32,
+    _running: Running,
 }
 
 impl Guest {
