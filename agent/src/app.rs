@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use crate::config::{Config, LastGood, Loaded, Origin, ReloadingSource};
 use crate::control::{self, Control};
 use crate::discovery::{self, Consumer, Watched};
+use crate::exposition::HostText;
 use crate::files::{self, FileError, Lock};
 use crate::health::{self, Health};
 use crate::host::{self, Host};
@@ -24,6 +25,7 @@ use crate::model::registration::RegistryView;
 use crate::model::snapshot::HealthSnapshot;
 use crate::plugins::{self, Plugins};
 use crate::registry::{self, Registry};
+use crate::report::{self, Reports};
 use crate::sandbox::Sandbox;
 use crate::schedule::{self, Schedule};
 use crate::supervise::{Death, Supervisor};
@@ -107,6 +109,7 @@ struct Wired {
     http: Http,
     registry: Option<(Registry, registry::Handle, registry::Config)>,
     discovery: Option<Consumer>,
+    reports: Option<Reports>,
     control: Option<Control>,
     /// What the control socket asks for as SIGUSR2 does.
     hand_over: mpsc::Receiver<()>,
@@ -124,6 +127,7 @@ impl Wired {
         let (check_sender, checks) = watch::channel(Arc::new(CheckSet::default()));
         let (snapshot_sender, snapshot) = watch::channel(Arc::new(HealthSnapshot::default()));
         let (sample_sender, sample) = watch::channel(Arc::new(HostSample::default()));
+        let (text_sender, text) = watch::channel(Arc::new(HostText::default()));
         let (info_sender, infos) = watch::channel(Arc::<[PluginInfo]>::from([]));
         let (stopping, stopping_receiver) = watch::channel(false);
         let (observation_sender, observations) = mpsc::channel(OBSERVATIONS);
@@ -139,12 +143,13 @@ impl Wired {
             origin: origin.word(),
             snapshot: snapshot.clone(),
             plugins: infos,
+            host: text,
             discovered,
             stopping: stopping_receiver.clone(),
-            sources: vec![health::snapshot_source(snapshot.clone()), host::metric_source(sample.clone())],
+            sources: vec![health::snapshot_source(snapshot.clone())],
         };
         let http = Http::build(&config.http, supervisor.clone(), http_wires, metrics)?;
-        let sandbox = Arc::new(Sandbox::build(&config.sandbox, supervisor.clone(), sample, metrics)?);
+        let sandbox = Arc::new(Sandbox::build(&config.sandbox, supervisor.clone(), sample.clone(), metrics)?);
         let plugin_wires =
             plugins::Wires { definitions: source, compiler: sandbox.clone(), checks: check_sender, infos: info_sender };
         let definitions = config.definitions.clone();
@@ -161,6 +166,8 @@ impl Wired {
         let schedule = Schedule::build(config.schedule.clone(), supervisor.clone(), schedule_wires, metrics);
         let registry = registry_part(config, http.addresses(), supervisor, &snapshot, metrics);
         let (registry, registry_view) = registry.unzip();
+        let report_wires = report::Wires { snapshot: snapshot.clone(), sample, registry: registry_view.clone() };
+        let reports = config.report.clone().map(|own| Reports::build(own, supervisor, &report_wires, metrics));
         let control_wires = control::Wires {
             snapshot,
             registry: registry_view,
@@ -171,7 +178,8 @@ impl Wired {
             hand_over: hand_over_sender,
         };
         let control = control_part(config, origin, supervisor, control_wires);
-        let host = Host::build(config.host.clone(), supervisor.clone(), sample_sender);
+        let host_wires = host::Wires { sample: sample_sender, text: text_sender };
+        let host = Host::build(config.host.clone(), supervisor.clone(), host_wires, metrics);
         Ok(Self {
             plugins,
             sandbox,
@@ -181,6 +189,7 @@ impl Wired {
             http,
             registry,
             discovery,
+            reports,
             control,
             hand_over,
             stopping,

@@ -3,6 +3,7 @@
 
 mod ask;
 mod check;
+mod collect;
 mod demo;
 mod handover;
 mod maintenance;
@@ -68,6 +69,8 @@ enum Command {
         #[command(flatten)]
         place: ask::Where,
     },
+    /// Receive the reports of agents ([[report]]) into a file, one line of JSON for each.
+    Collect(collect::Arguments),
     /// Look at configurations.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -106,6 +109,7 @@ pub fn main() -> u8 {
         Some(Command::Status(arguments)) => status::status(&arguments),
         Some(Command::Maintenance(command)) => maintenance::maintenance(command),
         Some(Command::Handover { place }) => handover::handover(&place),
+        Some(Command::Collect(arguments)) => collect::run(&arguments),
         Some(Command::Config(ConfigCommand::Check { file })) => check::check(&file),
     }
 }

@@ -7,10 +7,12 @@
 
 pub mod demo;
 mod entries;
+mod host;
 mod last_good;
 mod powers;
 mod raw;
 mod registry;
+mod report;
 mod secrets;
 mod source;
 mod table;
@@ -25,7 +27,7 @@ use std::sync::Arc;
 use crate::files::{self, FileError};
 use crate::model::checkset::Definitions;
 use crate::model::name::Name;
-use crate::{discovery, health, host, http, plugins, sandbox, schedule};
+use crate::{discovery, health, http, plugins, sandbox, schedule};
 
 use self::entries::{Defaults, Entries};
 use self::raw::{RawAgent, RawEntries, RawMain};
@@ -76,11 +78,13 @@ pub struct Config {
     pub sandbox: sandbox::Config,
     pub schedule: schedule::Config,
     pub health: health::Config,
-    pub host: host::Config,
+    pub host: crate::host::Config,
     /// None: the agent stands alone.
     pub registry: Option<crate::registry::Config>,
     /// None: nothing is consumed.
     pub discovery: Option<discovery::Config>,
+    /// None: nothing is reported.
+    pub report: Option<crate::report::Config>,
     pub definitions: Arc<Definitions>,
 }
 
@@ -242,7 +246,7 @@ fn assemble(sources: &Sources, secret_dirs: Vec<PathBuf>, context: &Context<'_>)
     let raw = RawMain::read(Table::parse(&main.text, &main.path, context));
     let file = Place { file: main.path.clone(), ..Place::default() };
     let agent = validate::agent(raw.agent.as_ref(), &file, secret_dirs, context);
-    let host = validate::host(raw.host.as_ref(), context);
+    let host = self::host::host(raw.host.as_ref(), context);
     let defaults = Defaults::new(raw.defaults.as_ref(), context);
     // Mistakes in the entries are to be found even if the agent has no id.
     let id = agent.as_ref().map(|agent| agent.id.clone()).or_else(|| "agent".parse().ok())?;
@@ -253,6 +257,7 @@ fn assemble(sources: &Sources, secret_dirs: Vec<PathBuf>, context: &Context<'_>)
         entries.add(&RawEntries::read(Table::parse(&file.text, &file.path, context)));
     }
     let (definitions, places) = entries.finish();
+    let targets = report::reports(&raw.reports, context);
     let agent = agent?;
     let registry = raw.registry.as_ref().and_then(|raw| {
         let config = registry::registry(raw, &agent, context)?;
@@ -273,6 +278,11 @@ fn assemble(sources: &Sources, secret_dirs: Vec<PathBuf>, context: &Context<'_>)
         host,
         registry,
         discovery,
+        report: (!targets.is_empty()).then(|| crate::report::Config {
+            agent_id: agent.id.clone(),
+            state_dir: agent.state_dir.clone(),
+            targets,
+        }),
         definitions: Arc::new(definitions),
         agent_id: agent.id,
         state_dir: agent.state_dir,

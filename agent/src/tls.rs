@@ -5,6 +5,7 @@
 
 pub mod certificate;
 mod files;
+pub mod server;
 mod verify;
 mod words;
 

@@ -2,8 +2,9 @@
 //!
 //! Stopping: `/health/ready` answers 503 and the instances' keys are deleted, at once and together; `drain` passes
 //! while everything else goes on; the lease is revoked; schedule and plugins stop and the runs in flight end; what is
-//! known is written down; HTTP goes last. Handing over writes nothing to etcd: the lease is renewed until what is known
-//! is written down, and then once more; runs in flight have two seconds. The second signal quits at once.
+//! known is written down, and reported a last time; HTTP goes last. Handing over writes nothing to etcd: the lease is
+//! renewed until what is known is written down, and then once more; runs in flight have two seconds. The second signal
+//! quits at once.
 
 use std::time::Duration;
 
@@ -105,6 +106,7 @@ struct RunningParts {
     host: Running,
     pulse: Running,
     discovery: Option<Running>,
+    reports: Option<Running>,
     control: Option<Running>,
     http: Running,
     stopping: watch::Sender<bool>,
@@ -113,8 +115,8 @@ struct RunningParts {
 impl RunningParts {
     /// With them, what the control socket asks for.
     fn start(parts: Wired, supervisor: &Supervisor) -> (Self, mpsc::Receiver<()>) {
-        let Wired { plugins, sandbox, schedule, health, host, http, registry, discovery, control, hand_over, stopping } =
-            parts;
+        let Wired { plugins, sandbox, schedule, health, host, http, registry, discovery, .. } = parts;
+        let Wired { reports, control, hand_over, stopping, .. } = parts;
         // The registry first: it continues its lease before anything else takes time.
         let registry = registry.map(|(part, handle, config)| {
             (Running::start("registry", supervisor, |stop| part.run(stop)), handle, config)
@@ -124,6 +126,7 @@ impl RunningParts {
         let running = Self {
             registry,
             discovery: discovery.map(|part| Running::start("discovery", supervisor, |stop| part.run(stop))),
+            reports: reports.map(|part| Running::start("report", supervisor, |stop| part.run(stop))),
             control: control.map(|control| Running::start("control", supervisor, |stop| control.run(stop))),
             http: Running::start("http", supervisor, |stop| http.run(stop)),
             health: Running::start("health", supervisor, |stop| health.run(stop)),
@@ -169,6 +172,10 @@ impl RunningParts {
         }
         if let Some(discovery) = self.discovery {
             discovery.stop(PATIENCE).await;
+        }
+        // The last report says how everything ended.
+        if let Some(reports) = self.reports {
+            reports.stop(PATIENCE).await;
         }
         self.host.stop(PATIENCE).await;
         self.pulse.stop(PATIENCE).await;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::config::{self, Config, EXIT_CONFIG};
+use crate::report::Target;
 
 pub fn check(file: &Path) -> u8 {
     match config::load(file) {
@@ -25,7 +26,8 @@ fn summary(file: &Path, config: &Config) -> String {
         None => "stands alone (no [registry])".to_owned(),
     };
     let problems = config.definitions.checks.values().filter_map(|check| check.problem.as_ref());
-    let problems: String = problems.map(|problem| format!("\nwarning: {problem}")).collect();
+    let reports = config.report.iter().flat_map(|report| &report.targets).filter_map(Target::warning);
+    let problems: String = problems.cloned().chain(reports).map(|problem| format!("\nwarning: {problem}")).collect();
     format!(
         "{}: good; agent {} with {checks} checks and {services} services, {registry}{problems}",
         file.display(),
