@@ -2,7 +2,7 @@
 //!
 //! They cost no system call of the checker's. A check needs the grant `host`.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::bindings::vitald::check::host;
 use crate::error::{Error, Result};
@@ -29,6 +29,16 @@ pub struct Series {
     pub value: f64,
 }
 
+impl Sample {
+    /// How old it is by the wall clock; zero where that was set back since. A clock that was set forward makes one
+    /// sample look old, the next does not.
+    pub fn age(&self) -> Duration {
+        #[expect(clippy::disallowed_methods, reason = "the clock that the host gives to a run")]
+        let now = SystemTime::now();
+        now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().saturating_sub(self.wall)
+    }
+}
+
 impl Series {
     /// The value of a label.
     pub fn label(&self, name: &str) -> Option<&str> {
@@ -47,7 +57,9 @@ pub fn samples(prefix: &str) -> Result<Sample> {
             boot: Duration::from_nanos(sample.boot),
             series: sample.series.into_iter().map(Series::from).collect(),
         }),
-        Err(host::Error::Denied) => Err(Error::denied("the host's numbers: the check has no grant `host`")),
+        Err(host::Error::Denied) => {
+            Err(Error::denied("the host's numbers are not granted: add allow = [\"host\"] to the check"))
+        }
         Err(host::Error::Unavailable(why) | host::Error::Other(why)) => {
             Err(Error::other(format!("the host's numbers: {why}")))
         }

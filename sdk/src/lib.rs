@@ -99,6 +99,7 @@ mod run;
 mod stream;
 mod target;
 mod tls;
+mod wildcard;
 
 pub use crate::error::{Error, Result};
 pub use crate::net::{Cause, NetError, Phase};
@@ -107,6 +108,7 @@ pub use crate::run::{Level, Measurement, Run, Unit};
 pub use crate::stream::{Stream, Timings, connect_to};
 pub use crate::target::{Endpoint, Target};
 pub use crate::tls::{TlsOptions, TlsPeer};
+pub use crate::wildcard::wildcard_matches;
 pub use vitald_sdk_macros::{checker, params};
 
 /// What the macros' code names. No part of the interface: it changes with any release.

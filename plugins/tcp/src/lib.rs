@@ -3,10 +3,8 @@
 //! It reads one line and no more: protocols with more to say have checkers of their own. A target that accepts and
 //! then says nothing runs into the check's timeout, which the host calls down.
 
-mod pattern;
-
-use vitald_sdk::Timings;
 use vitald_sdk::prelude::*;
+use vitald_sdk::{Timings, wildcard_matches};
 
 /// A line longer than this is cut here; what makes it wrong or right stands at its beginning.
 const MAX_LINE: usize = 4096;
@@ -66,7 +64,7 @@ fn first_line(mut stream: impl Read) -> Result<String> {
 
 fn judge(line: &str, expect: &str) -> Outcome {
     let shown = shorten(line);
-    if pattern::matches(expect, line) {
+    if wildcard_matches(expect, line) {
         up(shown)
     } else if line.is_empty() {
         down("no answer")

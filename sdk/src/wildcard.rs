@@ -1,11 +1,12 @@
-//! A pattern for one line: text, in which `*` stands for any text.
+//! A pattern as operators write it: text, in which `*` stands for any text.
 //!
-//! No regular expression: an engine for them would be a third of this plugin, and a line that says "I am here" is
-//! rarely worth one. Every text is a pattern, so nothing here can fail.
+//! No regular expression: an engine for them would be a third of a small plugin, and a line that says "I am here" or a
+//! mount point is rarely worth one. Every text is a pattern, so nothing here can fail.
 
-/// Whether the whole line is what the pattern says.
-pub(crate) fn matches(pattern: &str, line: &str) -> bool {
-    let (mut pattern, mut line) = (pattern.as_bytes(), line.as_bytes());
+/// Whether the whole text is what the pattern says: `220 *` and `220 ready`, `/var/*` and `/var/lib/data`. A `*` stands
+/// for any text, also for none.
+pub fn wildcard_matches(pattern: &str, text: &str) -> bool {
+    let (mut pattern, mut line) = (pattern.as_bytes(), text.as_bytes());
     // Behind the last star: the pattern, and where it was tried. An earlier star needs no second try, because a later
     // place for what follows it would only leave less for the rest.
     let mut star: Option<(&[u8], &[u8])> = None;
@@ -30,7 +31,7 @@ pub(crate) fn matches(pattern: &str, line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use super::wildcard_matches as matches;
 
     #[test]
     fn text_is_itself() {
