@@ -16,8 +16,11 @@ const LAYERS: [(&[&str], bool); 6] = [
     (&["main", "lib", "cli"], true),
     (&["app"], false),
     (&["config"], false),
-    (&["plugins", "sandbox", "schedule", "health", "host", "registry", "discovery", "control", "http"], false),
-    (&["supervise", "telemetry", "clock", "files", "tls", "etcd"], true),
+    (
+        &["plugins", "sandbox", "schedule", "health", "host", "registry", "discovery", "report", "control", "http"],
+        false,
+    ),
+    (&["supervise", "telemetry", "exposition", "clock", "files", "tls", "etcd"], true),
     (&["model"], false),
 ];
 

@@ -31,6 +31,14 @@ impl Listener {
         Self::at(Ipv4Addr::LOCALHOST.into(), manner)
     }
 
+    /// On a port that is kept for it.
+    pub fn on(port: u16, manner: Manner) -> Self {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mut listener = Self { address, manner, running: None };
+        listener.open();
+        listener
+    }
+
     /// On an address of this machine.
     pub fn at(ip: IpAddr, manner: Manner) -> Self {
         let mut listener = Self { address: SocketAddr::new(ip, free_port()), manner, running: None };

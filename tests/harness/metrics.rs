@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-type Labels = BTreeMap<String, String>;
+pub type Labels = BTreeMap<String, String>;
 
 /// One scrape.
 #[derive(Debug)]
@@ -76,6 +76,22 @@ impl Metrics {
 
     pub fn names(&self) -> BTreeSet<&str> {
         self.samples.iter().map(|(name, ..)| name.as_str()).collect()
+    }
+
+    /// All series, in the order of the scrape.
+    pub fn series(&self) -> impl Iterator<Item = (&str, &Labels, f64)> {
+        self.samples.iter().map(|(name, labels, value)| (name.as_str(), labels, *value))
+    }
+
+    /// Leaves the series of a name out.
+    pub fn forget(&mut self, name: &str) {
+        self.samples.retain(|(own, ..)| own != name);
+    }
+
+    /// What `# TYPE` says of the family that a series of that name belongs to.
+    pub fn kind(&self, name: &str) -> Option<&str> {
+        let family = ["_bucket", "_sum", "_count"].iter().filter_map(|suffix| name.strip_suffix(suffix));
+        std::iter::once(name).chain(family).find_map(|family| self.families.get(family)).map(String::as_str)
     }
 
     /// The upper bound of the bucket that holds the quantile.

@@ -37,14 +37,22 @@ impl Nginx {
         Self::start("https", &(tls(identity) + &clients), "/")
     }
 
+    /// Hands requests on to that URL, with another `Accept`.
+    pub fn asking(url: &str, accept: &str) -> Self {
+        Self::serving("http", "", &format!("location / {{ proxy_pass {url}; proxy_set_header Accept {accept}; }}\n"))
+    }
+
     fn start(scheme: &'static str, tls: &str, away: &str) -> Self {
+        let locations =
+            format!("location / {{ return 200 \"well\\n\"; }}\nlocation = /away {{ return 302 {away}; }}\n");
+        Self::serving(scheme, tls, &locations)
+    }
+
+    fn serving(scheme: &'static str, tls: &str, locations: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let port = free_port();
         let flag = if tls.is_empty() { "" } else { " ssl" };
-        let server = format!(
-            "listen 127.0.0.1:{port}{flag};\n{tls}\
-             location / {{ return 200 \"well\\n\"; }}\nlocation = /away {{ return 302 {away}; }}\n"
-        );
+        let server = format!("listen 127.0.0.1:{port}{flag};\n{tls}{locations}");
         let path = dir.path().join("nginx.conf");
         fs::write(&path, configuration(dir.path(), &server)).expect("a configuration");
         let mut command = Command::new("nginx");

@@ -1,4 +1,4 @@
-//! A real Prometheus that discovers what to scrape over HTTP.
+//! A real Prometheus.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -32,9 +32,16 @@ impl Prometheus {
         for (label, source) in labels {
             writeln!(config, "  - source_labels: [{source}]\n    target_label: {label}").expect("text");
         }
+        Self::with(&[("prometheus.yml", &config)])
+    }
+
+    /// With these files in its directory; `prometheus.yml` is its configuration.
+    pub fn with(files: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
+        for (name, text) in files {
+            fs::write(dir.path().join(name), text).expect("the configuration can be written");
+        }
         let file = dir.path().join("prometheus.yml");
-        fs::write(&file, config).expect("the configuration can be written");
         let address = format!("127.0.0.1:{}", free_port());
         let mut command = Command::new("prometheus");
         command.arg(format!("--config.file={}", file.display()));
@@ -51,7 +58,8 @@ impl Prometheus {
         if answer.code == 200 { Ok(answer.body) } else { Err(format!("{path} {}: {}", answer.code, answer.body)) }
     }
 
-    fn api(&self, path: &str) -> Result<Value, String> {
+    /// Anything of its API.
+    pub fn api(&self, path: &str) -> Result<Value, String> {
         let body: Value = serde_json::from_str(&self.get(path)?).map_err(|error| error.to_string())?;
         Ok(body["data"].clone())
     }
