@@ -14,18 +14,26 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+#[path = "../bench/exporters.rs"]
+mod exporters;
+
+mod alerts;
 mod caps;
 mod catalogue;
 mod cluster;
 mod configuration;
 mod control;
 mod credentials;
+mod deploy;
 mod dialects;
 mod discovery;
 mod edits;
 mod egress;
 mod endpoints;
+mod exposition;
 mod guests;
+mod host;
+mod host_checker;
 mod hostile;
 mod http;
 mod identity;
@@ -34,10 +42,12 @@ mod long;
 mod maintenance;
 mod outages;
 mod overload;
+mod parity;
 mod plugins;
 mod quota;
 mod readme;
 mod registration;
+mod reports;
 mod secrets;
 mod services;
 mod stopping;
