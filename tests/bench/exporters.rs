@@ -21,7 +21,7 @@ const BLOCKS: usize = 20;
 const SCRAPES: u32 = 200;
 /// Far enough apart that each is rendered.
 const APART: Duration = Duration::from_millis(120);
-const SCRAPES_APART: u32 = 10;
+const SCRAPES_APART: u32 = 5;
 const MINUTE: Duration = Duration::from_secs(60);
 /// As Prometheus is mostly told to.
 const SCRAPE_INTERVAL: Duration = Duration::from_secs(15);
