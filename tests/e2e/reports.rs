@@ -1,5 +1,8 @@
 //! `[[report]]` and `vitald collect`: what is known leaves the host, whole and in order.
 
+mod buffer;
+mod collector;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
@@ -175,30 +178,6 @@ fn a_dead_receiver_and_a_killed_agent_lose_nothing() {
 }
 
 #[test]
-fn a_full_buffer_drops_the_oldest_and_counts_them() {
-    let mut collector = Collector::new();
-    // Sixteen blocks of 4 KiB: as many reports.
-    let site = reporting(&collector.url(), &format!("{EACH_SECOND}\nbuffer = \"64KiB\""));
-    let mut agent = site.start();
-    eventually("three are dropped", LATER, || {
-        let dropped = counted(&agent.metrics(), "dropped", "buffer");
-        that(dropped >= 3.0, || dropped.to_string())
-    });
-    let files = || fs::read_dir(buffer_of(&site)).unwrap().count();
-    eventually("no more files than fit", SOON, || that(files() <= 16 + 2, || files().to_string()));
-    assert!(gauge(&agent, "buffered_bytes") <= 65_536.0);
-    agent.kill();
-    let agent = site.start();
-    collector.start();
-    until_buffered(&agent, |waiting| waiting == 0.0);
-    let numbers = numbers(&collector.reports());
-    assert!(numbers[0] > 3, "the oldest are gone: {numbers:?}");
-    let gaps = numbers.windows(2).filter(|pair| pair[1] != pair[0] + 1).count();
-    assert!(gaps <= 1, "only the oldest are gone: {numbers:?}");
-    assert!(agent.log().contains("the buffer is full"), "{}", agent.log());
-}
-
-#[test]
 fn over_tls_with_a_token_that_is_changed() {
     let ca = Ca::new();
     let site = Site::new();
@@ -296,72 +275,6 @@ fn what_a_receiver_will_never_take_is_dropped_and_said() {
 }
 
 #[test]
-fn damaged_files_cost_themselves() {
-    let mut collector = Collector::new();
-    let site = reporting(&collector.url(), EACH_SECOND);
-    let mut agent = site.start();
-    until_buffered(&agent, |waiting| waiting >= 5.0);
-    agent.kill();
-    let file = |number: u64| buffer_of(&site).join(format!("{number:020}.json.gz"));
-    let (whole, other) = (fs::read(file(2)).unwrap(), fs::read(file(3)).unwrap());
-    fs::write(file(2), &whole[..whole.len() / 2]).unwrap();
-    fs::write(file(4), other).unwrap();
-    let agent = site.start();
-    collector.start();
-    until_buffered(&agent, |waiting| waiting == 0.0);
-    assert_eq!(counted(&agent.metrics(), "dropped", "damaged"), 2.0);
-    assert!(agent.log().contains("its file is damaged"), "{}", agent.log());
-    let reports = collector.reports();
-    assert_eq!(numbers(&reports)[..4], [1, 3, 5, 6]);
-    assert_eq!(streams(&reports).len(), 1);
-}
-
-#[test]
-fn a_full_disk_costs_no_report_while_the_agent_runs() {
-    let mut collector = Collector::new();
-    let site = reporting(&collector.url(), EACH_SECOND);
-    let disk = SmallDisk::at(&buffer_of(&site), 256);
-    let mut agent = site.start();
-    until_buffered(&agent, |waiting| waiting >= 2.0);
-    disk.fill();
-    let before = gauge(&agent, "buffered");
-    until_buffered(&agent, |waiting| waiting >= before + 3.0);
-    assert_eq!(agent.log().matches("the disk does not take it").count(), 1, "{}", agent.log());
-    disk.free();
-    eventually("it writes again", LATER, || that(agent.log().contains("takes reports again"), || agent.log()));
-    collector.start();
-    until_buffered(&agent, |waiting| waiting == 0.0);
-    let reports = collector.reports();
-    let times: Vec<&str> = reports.iter().map(|report| report["time"].as_str().unwrap()).collect();
-    assert!(times.is_sorted(), "in the order in which they were made: {times:?}");
-    let streams = streams(&reports);
-    assert_eq!(streams.len(), 2, "those that no file remembers have a stream of their own");
-    for stream in streams {
-        let own: Vec<Value> = reports.iter().filter(|report| report["stream"] == *stream).cloned().collect();
-        assert_whole(&own);
-    }
-    assert_eq!(counted(&agent.metrics(), "dropped", "memory"), 0.0);
-    agent.signal(Signal::TERM);
-    assert_eq!(agent.end(SOON), 0);
-}
-
-#[test]
-fn a_disk_that_is_read_only_costs_no_report_while_the_agent_runs() {
-    let collector = Collector::started();
-    let site = reporting(&collector.url(), EACH_SECOND);
-    let disk = SmallDisk::at(&buffer_of(&site), 256);
-    disk.writable(false);
-    let agent = site.start();
-    collector.until("three reports", 2, |_| true);
-    let first = collector.reports();
-    assert_whole(&first);
-    disk.writable(true);
-    let durable = collector.until("a report that was written down", 3, |report| report["stream"] != first[0]["stream"]);
-    assert_eq!(durable["sequence"], 1);
-    assert!(agent.log().contains("takes reports again"), "{}", agent.log());
-}
-
-#[test]
 fn what_is_registered_is_reported_and_a_handover_says_goodbye() {
     let (collector, etcd) = (Collector::started(), Etcd::start());
     let report = format!("name = \"central\"\nurl = {:?}\n{EACH_SECOND}", collector.url());
@@ -374,42 +287,6 @@ fn what_is_registered_is_reported_and_a_handover_says_goodbye() {
     let known = collector.reports().len();
     let _agent = site.start();
     collector.until("the next agent goes on", known, |report| report["reason"] == "start");
-    assert_whole(&collector.reports());
-}
-
-#[test]
-fn a_collector_whose_disk_is_full_confirms_nothing() {
-    let site = Site::new();
-    let disk = SmallDisk::at(&site.path().join("disk"), 256);
-    let mut collector = Collector::new().into(&site.path().join("disk/reports.jsonl"));
-    collector.start();
-    let report = format!("name = \"central\"\nurl = {:?}\n{EACH_SECOND}", collector.url());
-    let site = site.with("[report]", &report);
-    let agent = site.start();
-    collector.until("some reports", 1, |_| true);
-    disk.fill();
-    until_buffered(&agent, |waiting| waiting >= 3.0);
-    assert!(counted(&agent.metrics(), "failures", "server") >= 1.0);
-    assert_eq!(collector.log().matches("reports are refused, the agents keep them").count(), 1, "{}", collector.log());
-    disk.free();
-    until_buffered(&agent, |waiting| waiting == 0.0);
-    assert_whole(&collector.reports());
-    assert_eq!(collector.stop(), 0);
-}
-
-#[test]
-fn a_collector_that_is_killed_and_restarted_writes_nothing_twice() {
-    let mut collector = Collector::started();
-    let site = reporting(&collector.url(), EACH_SECOND);
-    let agent = site.start();
-    for round in 1..=3 {
-        let known = collector.reports().len();
-        collector.until("more reports", known + 1, |_| true);
-        collector.kill();
-        until_buffered(&agent, |waiting| waiting >= f64::from(round));
-        collector.start();
-    }
-    until_buffered(&agent, |waiting| waiting == 0.0);
     assert_whole(&collector.reports());
 }
 
@@ -441,33 +318,4 @@ fn an_agent_without_reports_sends_nothing_and_has_no_series() {
     throughout("no directory", Duration::from_millis(500), || {
         that(!site.path().join("state/reports").exists(), || "there is one".into())
     });
-}
-
-#[test]
-fn what_the_collector_cannot_use_it_says_at_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = |name: &str| dir.path().join(name).display().to_string();
-    fs::write(path("foreign"), "not ours\n").unwrap();
-    fs::write(path("empty"), "\n").unwrap();
-    let (out, foreign, none, missing) = (path("out"), path("foreign"), path("none"), path("no/such"));
-    let empty = path("empty");
-    let busy = Listener::start(Manner::Closing);
-    let taken = format!("127.0.0.1:{}", busy.port());
-    let cases: [(&[&str], i32, &str); 8] = [
-        (&["--out", &foreign], 78, "line 1 of"),
-        (&["--out", &missing], 78, "no/such"),
-        (&["--out", "/dev/null"], 78, "not a regular file"),
-        (&["--out", &out, "--token-file", &empty], 78, "is empty"),
-        (&["--out", &out, "--listen", &taken], 78, "cannot listen on"),
-        (&["--out", &out, "--token-file", &none], 78, "--token-file: "),
-        (&["--out", &out, "--tls-cert", &none, "--tls-key", &none], 78, "--tls-cert"),
-        (&["--out", &out, "--tls-cert", &none], 64, "--tls-key"),
-    ];
-    for (arguments, code, words) in cases {
-        let ended = vitald(&[&["collect"], arguments].concat());
-        assert!(ended.code == code && ended.stderr.contains(words), "{arguments:?}: {ended:?}");
-    }
-    let warned = reporting("http://central.example/", "token_file = \"t\"");
-    let ended = vitald(&["config", "check", warned.main().to_str().unwrap()]);
-    assert!(ended.code == 0 && ended.stdout.contains("in clear text"), "{ended:?}");
 }

@@ -1,5 +1,8 @@
 //! Mistakes and what becomes of good texts.
 
+mod host;
+mod report;
+
 use std::time::Duration;
 
 use crate::discovery::Watched;
@@ -341,127 +344,6 @@ fn the_demonstration_is_a_good_configuration() {
     let loaded = demo::load(Path::new("/tmp/demo")).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     assert_eq!(loaded.config.definitions.checks.len(), 2);
     assert!(loaded.config.registry.is_none());
-}
-
-#[test]
-fn a_report_and_its_defaults() {
-    assert!(good("").report.is_none());
-    let text = r#"
-[[report]]
-url = "https://Central.example/in?key=${env:PATH}"
-[[report]]
-name = "second"
-url = "http://[::1]:8080"
-interval = "1s"
-on_change = false
-headers = { X-Site = "a", Authorization = "Basic abc" }
-gzip = false
-timeout = "1s"
-buffer = "1MiB"
-[[report]]
-url = "http://central.example:9721/"
-token_file = "token"
-"#;
-    let config = good(text).report.expect("reports");
-    let [first, second, third] = &config.targets[..] else { panic!("{config:?}") };
-    let names = [first, second, third].map(|target| target.name.to_string());
-    assert_eq!(names, ["central.example", "second", "central.example-9721"]);
-    assert_eq!((first.interval, first.timeout), (Duration::from_secs(60), Duration::from_secs(10)));
-    assert_eq!((first.on_change, first.gzip, first.buffer), (true, true, 64 << 20));
-    assert_eq!((first.url.secure, first.url.port, first.url.authority.as_str()), (true, 443, "Central.example"));
-    assert_eq!(first.url.shown, "https://Central.example/in");
-    assert!(first.url.path.query().is_some_and(|query| query.len() > "key=".len()));
-    let url = &second.url;
-    assert_eq!(
-        (url.host.as_str(), url.port, url.authority.as_str(), url.path.as_str()),
-        ("::1", 8080, "[::1]:8080", "/")
-    );
-    assert_eq!((second.on_change, second.gzip, second.buffer), (false, false, 1 << 20));
-    assert!(!format!("{second:?}").contains("Basic abc"), "{second:?}");
-    assert_eq!(second.warning(), None, "the loopback is nobody else's");
-    assert_eq!(third.token_file, Some(PathBuf::from("/etc/vitald/token")));
-    assert!(third.warning().is_some_and(|warning| warning.contains("clear text")));
-}
-
-#[test]
-fn mistakes_in_a_report() {
-    let url = "url = \"https://h/\"";
-    let cases = [
-        (String::new(), "report.0: url is missing"),
-        ("url = \"h/x\"".into(), "report.0.url: not a URL"),
-        ("url = \"ftp://h/x\"".into(), "not a URL that reports go to"),
-        ("url = \"http://u:p@h/\"".into(), "a user in the URL"),
-        ("url = \"http://h:0/\"".into(), "no number from 1"),
-        ("url = \"http://h:x/\"".into(), "report.0.url: the port"),
-        ("url = \"http://h/#x\"".into(), "what follows a #"),
-        ("url = \"http://h/\"\ntls = { ca_file = \"x\" }".into(), "TLS would not be used"),
-        (format!("{url}\ninterval = \"100ms\""), "report.0.interval: 1s to 1day"),
-        (format!("{url}\ntimeout = \"1h\""), "report.0.timeout: 100ms to 5m"),
-        (format!("{url}\nbuffer = \"1KiB\""), "report.0.buffer: 64KiB to 64GiB"),
-        (format!("{url}\nheaders = {{ Host = \"x\" }}"), "report.0.headers.Host: the agent itself"),
-        (format!("{url}\nheaders = {{ \"a b\" = \"x\" }}"), "no name of a header"),
-        (format!("{url}\nheaders = {{ a = \"x\\ny\" }}"), "one line of text"),
-        (format!("{url}\nheaders = {{ a = \"x\", A = \"y\" }}"), "there twice"),
-        (format!("{url}\ntoken_file = \"t\"\nheaders = {{ Authorization = \"x\" }}"), "says it already"),
-        (format!("{url}\nname = \"A\""), "report.A.name: \"A\" is not a name"),
-        (format!("{url}\nintervall = \"1s\""), "did you mean \"interval\"?"),
-        (format!("{url}\n[[report]]\n{url}"), "of the name \"h\" already at /etc/vitald/vitald.toml:3"),
-    ];
-    for (lines, problem) in cases {
-        let found = mistakes(&format!("[[report]]\n{lines}\n"));
-        assert!(found.len() == 1 && found[0].contains(problem), "{lines}: {found:?} is not {problem}");
-    }
-}
-
-#[test]
-fn the_hosts_numbers_as_node_exporter_has_them() {
-    let host = good("").host;
-    assert_eq!(host.interval, Duration::from_secs(5));
-    assert!(host.collectors.contains(&"cpu") && !host.collectors.contains(&"systemd"));
-    let filter = |name| host.settings.filter(name);
-    assert!(filter("filesystem").allows("/") && !filter("filesystem").allows("/proc/sys/fs/binfmt_misc"));
-    assert!(filter("diskstats").allows("nvme0n1") && !filter("diskstats").allows("nvme0n1p1"));
-    assert!(filter("netdev").allows("lo"));
-    assert!(filter("netstat").allows("Tcp_CurrEstab") && !filter("netstat").allows("Tcp_MaxConn"));
-}
-
-#[test]
-fn what_is_said_of_the_hosts_numbers_takes_the_place_of_the_default() {
-    let dir = tempfile::tempdir().expect("tempdir");
-    let text = format!(
-        "[host]\ninterval = \"1s\"\nprocfs = {0:?}\nrootfs = {0:?}\ncollectors = {{ systemd = true, zfs = false }}\n\
-         netdev = {{ exclude = \"^veth\" }}\ndiskstats = {{ exclude = \"\" }}\n\
-         filesystem = {{ include = \"^/srv\", exclude_types = \"^tmpfs$\", mount_timeout = \"500ms\" }}\n\
-         textfile = {{ directory = \"metrics\" }}\n",
-        dir.path()
-    );
-    let host = good(&text).host;
-    let settings = &host.settings;
-    assert!(host.collectors.contains(&"systemd") && !host.collectors.contains(&"zfs"));
-    assert!(!settings.filter("netdev").allows("veth0") && settings.filter("diskstats").allows("sda1"));
-    assert!(settings.filter("filesystem").allows("/srv/a") && !settings.filter("filesystem").allows("/home"));
-    assert!(!settings.filter("filesystem").allows("/proc"), "include and exclude are apart");
-    assert_eq!(settings.mount_timeout, Duration::from_millis(500));
-    assert_eq!(settings.textfile_dir.as_deref(), Some(Path::new("/etc/vitald/metrics")));
-    assert_eq!(settings.roots.procfs, dir.path());
-    assert_eq!(settings.roots.udev_data, dir.path().join("run/udev/data"));
-}
-
-#[test]
-fn mistakes_in_what_is_said_of_the_hosts_numbers() {
-    let cases = [
-        ("interval = \"100ms\"", "host.interval: 1s to 1h is wanted"),
-        ("netdev = { exclude = \"(\" }", "host.netdev.exclude: not a regular expression: unclosed group"),
-        ("netdev = { ignore = \"x\" }", "unknown field `ignore`"),
-        ("collectors = { cpus = true }", "host.collectors.cpus: no collector has that name; did you mean \"cpu\"?"),
-        ("collectors = [\"cpu\"]", "host.collectors: invalid type"),
-        ("procfs = \"/no/such\"", "host.procfs: there is no directory /no/such"),
-        ("filesystem = { mount_timeout = \"1h\" }", "host.filesystem.mount_timeout: 100ms to 30s"),
-    ];
-    for (line, problem) in cases {
-        let found = mistakes(&format!("[host]\n{line}\n"));
-        assert!(found.len() == 1 && found[0].contains(problem), "{line}: {found:?} is not {problem}");
-    }
 }
 
 proptest::proptest! {
