@@ -20,7 +20,7 @@ const LAYERS: [(&[&str], bool); 6] = [
         &["plugins", "sandbox", "schedule", "health", "host", "registry", "discovery", "report", "control", "http"],
         false,
     ),
-    (&["supervise", "telemetry", "exposition", "clock", "files", "tls", "etcd"], true),
+    (&["supervise", "serving", "telemetry", "exposition", "clock", "files", "tls", "etcd"], true),
     (&["model"], false),
 ];
 

@@ -14,6 +14,8 @@ use std::fmt::Write as _;
 
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
+use crate::model::host::escape_into;
+
 pub use self::host::{CollectorState, Demand, HostText, state_names};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +96,7 @@ fn head(out: &mut String, name: &str, help: &str, word: &str, format: Format) {
         _ => (name, word),
     };
     let _ = write!(out, "# HELP {family} ");
-    escape(out, help, open);
+    escape_into(out, help, open);
     let _ = write!(out, "\n# TYPE {family} {word}\n");
 }
 
@@ -131,7 +133,7 @@ fn sample(out: &mut String, name: &str, labels: &[LabelPair], extra: Option<(&st
         out.push(if index == 0 { '{' } else { ',' });
         out.push_str(label);
         out.push_str("=\"");
-        escape(out, text, true);
+        escape_into(out, text, true);
         out.push('"');
     }
     if !labels.is_empty() || extra.is_some() {
@@ -157,20 +159,6 @@ fn number(out: &mut String, value: f64) {
     } else {
         write!(out, "{value}")
     };
-}
-
-fn escape(out: &mut String, text: &str, quotes: bool) {
-    if !text.contains(['\\', '\n', '"']) {
-        return out.push_str(text);
-    }
-    for letter in text.chars() {
-        match letter {
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '"' if quotes => out.push_str("\\\""),
-            other => out.push(other),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -19,7 +19,6 @@ use std::time::{Duration, Instant};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
@@ -27,6 +26,7 @@ use crate::exposition::HostText;
 use crate::model::checkset::PluginInfo;
 use crate::model::name::Name;
 use crate::model::snapshot::HealthSnapshot;
+use crate::serving;
 use crate::supervise::{Stop, Supervisor};
 use crate::telemetry::{MetricSource, Metrics};
 
@@ -36,8 +36,6 @@ use self::registry::Discovered;
 use self::routes::State;
 
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Of request line and headers.
-const MAX_HEADERS: usize = 16 * 1024;
 const MAX_CONNECTIONS: usize = 512;
 /// Data that a peer does not take for so long ends its connection.
 const PEER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -173,7 +171,7 @@ async fn accept_loop(
     }
 }
 
-async fn serve(stream: TcpStream, state: Arc<State>, mut stop: Stop) {
+async fn serve(stream: TcpStream, state: Arc<State>, stop: Stop) {
     let _ = stream.set_nodelay(true);
     let timeout = u32::try_from(PEER_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
     let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, timeout);
@@ -181,20 +179,5 @@ async fn serve(stream: TcpStream, state: Arc<State>, mut stop: Stop) {
         let state = state.clone();
         async move { Ok::<_, std::convert::Infallible>(routes::answer(&state, &request)) }
     });
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(MAX_HEADERS)
-        .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = stop.wait() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!("a connection ended early: {error}");
-    }
+    serving::serve(stream, HEADER_TIMEOUT, service, stop).await;
 }

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Layers, imports only downwards: `cli` > `app` > `config` > parts (`plugins`, `sandbox`, `schedule`, `health`,
-//! `host`, `registry`, `discovery`, `report`, `control`, `http`) > tools (`supervise`, `telemetry`, `exposition`,
+//! `host`, `registry`, `discovery`, `report`, `control`, `http`) > tools (`supervise`, `serving`, `telemetry`, `exposition`,
 //! `clock`, `files`, `tls`, `etcd`) > `model`. Parts never import each other; they meet in `app`. `tests/layers.rs`
 //! holds this.
 
@@ -36,6 +36,7 @@ pub mod registry;
 pub mod report;
 pub mod sandbox;
 pub mod schedule;
+pub mod serving;
 pub mod supervise;
 pub mod telemetry;
 pub mod tls;

@@ -43,7 +43,7 @@ impl Labels {
                 text.push(',');
             }
             let _ = write!(text, "{name}=\"");
-            escape_into(&mut text, value);
+            escape_into(&mut text, value, true);
             text.push('"');
         }
         Self(text.into())
@@ -70,14 +70,15 @@ impl Labels {
     }
 }
 
-fn escape_into(text: &mut String, value: &str) {
+/// A value or a help text as both formats write it; quotes are escaped where it stands between quotes.
+pub fn escape_into(text: &mut String, value: &str, quotes: bool) {
     if !value.contains(['\\', '"', '\n']) {
         return text.push_str(value);
     }
     for letter in value.chars() {
         match letter {
             '\\' => text.push_str("\\\\"),
-            '"' => text.push_str("\\\""),
+            '"' if quotes => text.push_str("\\\""),
             '\n' => text.push_str("\\n"),
             other => text.push(other),
         }

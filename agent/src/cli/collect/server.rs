@@ -7,15 +7,14 @@ use std::time::Duration;
 
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use crate::serving;
 use crate::supervise::{Stop, Supervisor};
 use crate::tls::server::Server;
 
@@ -26,7 +25,6 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// For request line and headers, and between two requests. Agents hang up after ten seconds: a place is for those that
 /// have something to say.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
-const MAX_HEADERS: usize = 16 * 1024;
 /// Requests that are being answered get so long at the end.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -82,7 +80,7 @@ async fn connection(stream: TcpStream, tls: Option<Arc<Server>>, receiver: Arc<R
     }
 }
 
-async fn requests<S>(stream: S, receiver: Arc<Receiver>, mut stop: Stop)
+async fn requests<S>(stream: S, receiver: Arc<Receiver>, stop: Stop)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -90,20 +88,5 @@ where
         let receiver = receiver.clone();
         async move { Ok::<_, Infallible>(receiver.answer(request).await) }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(MAX_HEADERS)
-        .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = stop.wait() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!("a connection ended early: {error}");
-    }
+    serving::serve(stream, HEADER_TIMEOUT, service, stop).await;
 }
