@@ -14,9 +14,9 @@
 //! ```
 //!
 //! Layers, imports only downwards: `cli` > `app` > `config` > parts (`plugins`, `sandbox`, `schedule`, `health`,
-//! `host`, `registry`, `discovery`, `report`, `control`, `http`) > tools (`supervise`, `serving`, `telemetry`, `exposition`,
-//! `clock`, `files`, `tls`, `etcd`) > `model`. Parts never import each other; they meet in `app`. `tests/layers.rs`
-//! holds this.
+//! `host`, `registry`, `discovery`, `report`, `control`, `http`) > tools (`supervise`, `serving`, `telemetry`,
+//! `exposition`, `clock`, `files`, `tls`, `etcd`) > `model`. Parts never import each other; they meet in `app`.
+//! `tests/layers.rs` holds this.
 
 pub mod app;
 pub mod cli;

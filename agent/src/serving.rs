@@ -1,4 +1,5 @@
-//! One HTTP/1.1 connection, served until it ends or the agent stops: for the agent's own paths and for `vitald collect`.
+//! One HTTP/1.1 connection, served until it ends or the agent stops: for the agent's own paths, and for
+//! `vitald collect`.
 //!
 //! Strangers may connect: headers are capped and must come in time. A request that is being answered when the agent
 //! stops is answered; a connection that breaks is the peer's affair.
