@@ -10,7 +10,8 @@
 //! health ══ watch<Arc<HealthSnapshot>> ══► http · registry · report · control · schedule (what is being confirmed)
 //! registry ══ watch<Arc<RegistryView>> ══► control (`vitald status`, `maintenance`, `handover`)
 //! etcd ─► discovery ══ watch<Arc<Set>> ══► http (who else is registered)
-//! control ── mpsc<MaintenanceRequest> ──► health; what operators ask is answered on the way back
+//! control ── mpsc<MaintenanceRequest> ──► health; mpsc<PluginRequest> ──► plugins (`vitald reload`, `plugin approve`);
+//! what operators ask is answered on the way back
 //! ```
 //!
 //! Layers, imports only downwards: `cli` > `app` > `config` > parts (`plugins`, `sandbox`, `schedule`, `health`,

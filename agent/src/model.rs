@@ -19,5 +19,6 @@ pub mod snapshot;
 pub mod target;
 #[cfg(test)]
 pub mod testing;
+pub mod text;
 pub mod time;
 pub mod verdict;

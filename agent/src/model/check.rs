@@ -111,14 +111,38 @@ pub struct CheckDef {
     pub masker: Masker,
     /// A secret that cannot be had: the check's own fault, with its key path.
     pub problem: Option<String>,
+    /// What was typed where secrets may stand.
+    pub written: Written,
     /// File and line, for messages.
     pub origin: String,
+}
+
+/// Target and parameters before secrets were put in: what tells a changed definition from a changed secret. May hold
+/// secrets that were typed in plainly.
+#[derive(Clone, Default, PartialEq)]
+pub struct Written {
+    pub target: String,
+    pub params: serde_json::Map<String, serde_json::Value>,
+}
+
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Written(..)")
+    }
 }
 
 impl CheckDef {
     /// Does a change from `self` to `next` make the checker's remembered state useless?
     pub fn keeps_state(&self, next: &Self) -> bool {
-        self.checker == next.checker && self.target == next.target
+        self.checker == next.checker && self.written.target == next.written.target
+    }
+
+    /// Is it the same definition, wherever it stands and whatever its secrets are now?
+    pub fn is_defined_as(&self, other: &Self) -> bool {
+        let Self { name, checker, judges, severity, policy, allow, tls, limits, written, .. } = self;
+        (name, checker, judges, severity) == (&other.name, &other.checker, &other.judges, &other.severity)
+            && (policy, allow, tls, limits) == (&other.policy, &other.allow, &other.tls, &other.limits)
+            && *written == other.written
     }
 }
 
@@ -127,6 +151,11 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// A check bound to its checker, ready to run.
 pub trait Check: Send + Sync {
     fn definition(&self) -> &Arc<CheckDef>;
+
+    /// Can it run? Not while its checker is being made for the first time: it then waits, and is pending.
+    fn is_ready(&self) -> bool {
+        true
+    }
 
     /// Tells apart versions of what would run: another value means that a new run may judge differently.
     fn version(&self) -> &str;

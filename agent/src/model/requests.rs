@@ -78,6 +78,67 @@ pub struct MaintenanceRequest {
     pub answer: oneshot::Sender<Result<MaintenanceDone, MaintenanceRefused>>,
 }
 
+/// The plugins are asked.
+#[derive(Debug)]
+pub enum PluginRequest {
+    /// Look at everything on disk now. `answer` none: nobody waits (SIGHUP).
+    Reload { answer: Option<oneshot::Sender<Reloaded>> },
+    /// Let the version in that waits; `digest`, or what it begins with, says which one the operator saw. Answered once
+    /// that is written down.
+    Approve { name: Name, digest: Option<String>, answer: oneshot::Sender<Result<Approved, NotApproved>> },
+}
+
+/// What a look at everything came to, once all that it began has ended. It goes over the control socket as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Reloaded {
+    /// The configuration has these, and nothing of it was taken over. A line each.
+    pub mistakes: Vec<String>,
+    pub checks: Changes,
+    pub services: Changes,
+    /// What became of plugins that were not as before: a line each.
+    pub plugins: Vec<String>,
+    /// Plugins that do not run as they are on disk: broken, kept or waiting for approval. A line each.
+    pub troubles: Vec<String>,
+    /// What only a start takes over: a line each.
+    pub at_next_start: Vec<String>,
+}
+
+/// By name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Changes {
+    pub added: Vec<Name>,
+    pub changed: Vec<Name>,
+    pub removed: Vec<Name>,
+    pub unchanged: usize,
+}
+
+/// A version that was let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approved {
+    pub version: String,
+    pub digest: String,
+    /// What may be other than the operator thinks, a sentence each.
+    pub notes: Vec<String>,
+    /// Why it could not be written down: a next start does not know of it.
+    pub unwritten: Option<String>,
+}
+
+/// Why nothing was let in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotApproved {
+    #[error("there is no plugin {0}; see `vitald plugin list`")]
+    Unknown(Name),
+    #[error("no version of {0} waits to be approved; see `vitald plugin list`")]
+    NotPending(Name),
+    #[error(
+        "of {name} version {version} waits, with the digest {digest}, which is not the given one; nothing is let in"
+    )]
+    Another { name: Name, version: String, digest: String },
+    #[error("it cannot be used: {0}")]
+    Unusable(String),
+}
+
 /// When a check runs next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NextRun {
@@ -90,7 +151,7 @@ pub struct NextRun {
 /// The schedule is asked.
 pub type NextRunsRequest = oneshot::Sender<BTreeMap<Name, NextRun>>;
 
-/// How the definitions on disk stand: published by the configuration, read by `control`.
+/// How the configuration on disk stands, the main file and its drop-ins: published by the configuration, read by `control`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reload {
     /// When the files were last read.
@@ -101,4 +162,8 @@ pub struct Reload {
     pub mistake: Option<String>,
     /// How many there are.
     pub mistakes: usize,
+    /// Where what runs comes from: `file`, `last-good` or `demo`.
+    pub origin: &'static str,
+    /// What is written otherwise than it runs and only a start takes over: a line each.
+    pub at_next_start: Vec<String>,
 }

@@ -88,6 +88,8 @@ pub struct CheckView {
     pub shown: Shown,
     /// Why it is UNKNOWN: a fault's kind, or `stale`.
     pub reason: Option<&'static str>,
+    /// What is to be said beside the verdict: see `CheckSet::notices`.
+    pub notice: Option<Arc<str>>,
     /// What it adds to the aggregates.
     pub counts: Aggregate,
 }
@@ -175,8 +177,8 @@ impl Default for HealthSnapshot {
 }
 
 impl HealthSnapshot {
-    /// Has every check's first run ended?
+    /// Has every check's first run ended? What joins those that are judged is not waited for.
     pub fn complete(&self) -> bool {
-        self.loaded && self.checks.values().all(|check| check.shown != Shown::Pending)
+        self.loaded && self.checks.values().all(|check| check.shown != Shown::Pending || check.verdict.joining)
     }
 }

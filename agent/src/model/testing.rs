@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::check::{BoxFuture, Check, CheckDef, Judges, Limits, OnFault, Policy, Severity, TlsDef};
+use super::check::{BoxFuture, Check, CheckDef, Judges, Limits, OnFault, Policy, Severity, TlsDef, Written};
 use super::name::Name;
 use super::outcome::{Ending, Fault, FaultKind, Outcome, RunReport, Status};
 use super::secret::Masker;
@@ -53,6 +53,7 @@ pub fn definition(check: &str, services: &[&str]) -> CheckDef {
         limits: Limits::default(),
         masker: Masker::default(),
         problem: None,
+        written: Written::default(),
         origin: "test.toml:1".into(),
     }
 }
@@ -94,6 +95,8 @@ pub struct FakeCheck {
     pub version: String,
     pub takes: Duration,
     pub ending: Ending,
+    /// Its checker is there.
+    pub ready: bool,
 }
 
 impl FakeCheck {
@@ -103,6 +106,7 @@ impl FakeCheck {
             version: "1".into(),
             takes: Duration::ZERO,
             ending: judged(Status::Up),
+            ready: true,
         }
     }
 }
@@ -110,6 +114,10 @@ impl FakeCheck {
 impl Check for FakeCheck {
     fn definition(&self) -> &Arc<CheckDef> {
         &self.definition
+    }
+
+    fn is_ready(&self) -> bool {
+        self.ready
     }
 
     fn version(&self) -> &str {
