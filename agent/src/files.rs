@@ -2,16 +2,20 @@
 //!
 //! Nothing in here follows an untrusted path: the callers give paths from the configuration.
 
+pub mod kept;
 mod writer;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, StatVfsMountFlags};
 
 pub use self::writer::Writer;
+
+/// What is read at once.
+const PIECE: usize = 128 * 1024;
 
 /// Why a file may not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +39,23 @@ pub enum FileError {
 impl FileError {
     fn io(path: &Path, source: io::Error) -> Self {
         Self::Io { path: path.to_owned(), source }
+    }
+
+    /// Does it say nothing of the file: the process lacks descriptors or memory, or the disk did not answer?
+    pub fn is_passing(&self) -> bool {
+        use rustix::io::Errno;
+        const PASSING: [Errno; 8] = [
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOMEM,
+            Errno::AGAIN,
+            Errno::INTR,
+            Errno::IO,
+            Errno::TIMEDOUT,
+            Errno::STALE,
+        ];
+        let Self::Io { source, .. } = self else { return false };
+        Errno::from_io_error(source).is_some_and(|errno| PASSING.contains(&errno))
     }
 
     /// Is the file simply not there?
@@ -82,6 +103,13 @@ pub fn check_owner(path: &Path) -> Result<(), FileError> {
 
 /// Reads a regular file of at most `limit` bytes.
 pub fn read_capped(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    let mut bytes = Vec::new();
+    read_pieces(path, limit, |piece| bytes.extend_from_slice(piece))?;
+    Ok(bytes)
+}
+
+/// As [`read_capped`], for whom does not need all of it at once.
+pub fn read_pieces(path: &Path, limit: u64, mut take: impl FnMut(&[u8])) -> Result<(), FileError> {
     let io = |source| FileError::io(path, source);
     // O_NONBLOCK: a FIFO in a watched directory must not block us.
     let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
@@ -89,12 +117,24 @@ pub fn read_capped(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     if !file.metadata().map_err(io)?.is_file() {
         return Err(FileError::NotAFile { path: path.to_owned() });
     }
-    let mut bytes = Vec::new();
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
-    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit {
-        return Err(FileError::TooLarge { path: path.to_owned(), limit });
+    let mut reader = BufReader::with_capacity(PIECE, file.take(limit.saturating_add(1)));
+    let mut read = 0;
+    loop {
+        let piece = match reader.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            piece => piece.map_err(io)?,
+        };
+        if piece.is_empty() {
+            return Ok(());
+        }
+        let length = piece.len();
+        read += u64::try_from(length).unwrap_or(u64::MAX);
+        if read > limit {
+            return Err(FileError::TooLarge { path: path.to_owned(), limit });
+        }
+        take(piece);
+        reader.consume(length);
     }
-    Ok(bytes)
 }
 
 /// Replaces a file: after a crash it holds the old bytes or the new ones. Mode 0600.
@@ -127,16 +167,12 @@ pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
 pub struct Lock(#[expect(dead_code, reason = "the lock lives as long as the open file")] File);
 
 /// Takes the exclusive lock of a directory: two agents on one state would undo each other's work. The kernel gives
-/// it back however we end.
+/// it back however we end. On a file system that is read-only the lock is one too, or that of the directory itself.
 pub fn lock_dir(dir: &Path) -> Result<Lock, FileError> {
     let path = dir.join("lock");
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(|source| FileError::io(&path, source))?;
+    let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = made.or_else(|error| File::open(&path).or_else(|_| File::open(dir)).map_err(|_| error));
+    let file = file.map_err(|source| FileError::io(&path, source))?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Lock(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(FileError::Locked { path: dir.to_owned() }),
