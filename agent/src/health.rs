@@ -5,7 +5,6 @@
 
 pub mod aggregate;
 mod changes;
-mod kept;
 mod maintenance;
 mod metrics;
 mod persist;
@@ -21,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::clock;
+use crate::model::check::CheckDef;
 use crate::model::checkset::CheckSet;
 use crate::model::name::Name;
 use crate::model::requests::MaintenanceRequest;
@@ -40,16 +40,19 @@ pub use self::metrics::snapshot_source;
 
 /// A change of status is on disk within this.
 const SAVE_AFTER_CHANGE: Duration = Duration::from_millis(500);
-/// Ages and counts are on disk within this.
+/// Ages and counts are on disk within this, and sooner where they are of use for a shorter time.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
+/// A disk is not to be worn out by checks that run all the time.
+const SAVE_SELDOM: Duration = Duration::from_secs(5);
 /// Observations that are taken in before the next snapshot is published.
 const BATCH: usize = 256;
 /// An observation that changes nothing but ages is published within this: with many checks one snapshot then serves many.
 const LAZY: Duration = Duration::from_millis(100);
 /// How often age alone may change what is shown.
 const LOOK: Duration = Duration::from_secs(1);
-/// At a start, remembered verdicts wait so long for their checks to be loaded.
-const RESTORE_WINDOW: Duration = Duration::from_secs(60);
+/// Verdicts of checks that are not there wait so long for them to come, or to come back: a file that is away for a
+/// moment is no reason to forget.
+const REMEMBERED_FOR: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -75,9 +78,8 @@ pub struct Health {
     verdicts: BTreeMap<Name, Arc<Verdict>>,
     states: BTreeMap<Name, Arc<[u8]>>,
     services: BTreeMap<Name, ServiceMemory>,
-    /// Verdicts of checks that have not appeared yet.
+    /// Verdicts of checks that have not appeared yet, or are gone.
     remembered: BTreeMap<Name, Remembered>,
-    started: Instant,
     save_at: Instant,
 }
 
@@ -89,11 +91,18 @@ pub struct Built {
 }
 
 impl Health {
-    pub fn build(config: &Config, supervisor: Supervisor, wires: Wires, metrics: &Metrics) -> Built {
+    /// `defined` are the checks that there will be.
+    pub fn build(
+        config: &Config,
+        defined: &BTreeMap<Name, Arc<CheckDef>>,
+        supervisor: Supervisor,
+        wires: Wires,
+        metrics: &Metrics,
+    ) -> Built {
         let persist = Persist::new(&config.state_dir);
         let memory = persist.load(clock::now());
         let keeper = Keeper::load(&config.state_dir, clock::now());
-        let states = memory.checks.iter().filter_map(|(name, r)| Some((name.clone(), r.state.clone()?))).collect();
+        let states = memory.states(defined, clock::now());
         let now = Instant::now();
         let health = Self {
             saving: Saving::new(supervisor.clone()),
@@ -107,7 +116,6 @@ impl Health {
             states: BTreeMap::new(),
             services: memory.services,
             remembered: memory.checks,
-            started: now,
             save_at: now + SAVE_EVERY,
         };
         Built { health, states }
@@ -175,6 +183,9 @@ impl Health {
         let set = self.wires.checks.borrow_and_update().clone();
         let now = clock::now();
         let old = std::mem::replace(&mut self.set, set);
+        for (name, check) in old.checks.iter().filter(|(name, _)| !self.set.checks.contains_key(*name)) {
+            self.remembered.extend(self.remember(name, check));
+        }
         self.verdicts.retain(|name, _| self.set.checks.contains_key(name));
         self.states.retain(|name, _| self.set.checks.contains_key(name));
         for (name, check) in &self.set.checks {
@@ -199,9 +210,7 @@ impl Health {
             };
             self.verdicts.insert(name.clone(), verdict);
         }
-        if self.started.elapsed() > RESTORE_WINDOW {
-            self.remembered.clear();
-        }
+        self.remembered.retain(|_, remembered| remembered.is_younger_than(REMEMBERED_FOR, now));
     }
 
     /// Takes in one observation; true if more than ages and numbers changed.
@@ -285,7 +294,8 @@ impl Health {
             .iter()
             .filter_map(|(name, check)| {
                 let verdict = self.verdicts.get(name)?.clone();
-                Some((name.clone(), aggregate::view(check.definition().clone(), verdict, now)))
+                let view = aggregate::view(check.definition().clone(), verdict, now);
+                Some((name.clone(), CheckView { notice: self.set.notices.get(name).cloned(), ..view }))
             })
             .collect();
         let held = self.keeper.held();
@@ -303,7 +313,9 @@ impl Health {
 
     /// Writes down everything, beside the loop.
     fn save_all(&mut self) {
-        self.save_at = Instant::now() + SAVE_EVERY;
+        let shortest = self.set.checks.values().map(|check| check.definition().policy.stale_after).min();
+        let useful = shortest.map_or(SAVE_EVERY, |stale| (stale / 2).clamp(SAVE_SELDOM, SAVE_EVERY));
+        self.save_at = Instant::now() + useful;
         let maintenance = self.maintenance_to_write();
         // What is remembered of checks that are not loaded yet must not be written over.
         let memory = self.set.loaded.then(|| {

@@ -143,23 +143,26 @@ impl Schedule {
         let changed = set.checks.values().filter(|check| self.is_new_version(check)).count();
         let spread = if changed > CHANGE_BURST { CHANGE_SPREAD } else { Duration::ZERO };
         for (name, check) in &set.checks {
+            let first = Instant::now() + jitter(SPREAD.min(check.definition().policy.interval));
             let due = match self.entries.get_mut(name) {
                 None => {
-                    let interval = check.definition().policy.interval;
                     let state = self.wires.states.remove(name);
-                    let due = Instant::now() + jitter(SPREAD.min(interval));
-                    self.entries.insert(name.clone(), Entry::new(check.clone(), due, state));
-                    due
+                    self.entries.insert(name.clone(), Entry::new(check.clone(), first, state));
+                    first
                 }
                 Some(entry) => {
+                    let waited = !entry.check.is_ready();
                     if !entry.replace(check.clone()) {
                         continue;
                     }
-                    entry.due = Instant::now() + jitter(spread);
+                    entry.due = if waited { first } else { Instant::now() + jitter(spread) };
                     entry.due
                 }
             };
-            self.queue.push(due, name.clone());
+            // What waits for its checker is not due: it is, once that is there.
+            if check.is_ready() {
+                self.queue.push(due, name.clone());
+            }
         }
     }
 
@@ -172,7 +175,7 @@ impl Schedule {
         while let Some((due, name)) = self.queue.pop(now) {
             let Some(entry) = self.entries.get_mut(&name) else { continue };
             // An entry that was moved stands in the queue twice; only its own due time counts.
-            if entry.due != due {
+            if entry.due != due || !entry.check.is_ready() {
                 continue;
             }
             entry.advance(now);
@@ -255,7 +258,8 @@ impl Schedule {
             running: entry.running.is_some(),
         };
         // Whoever asked may have given up.
-        let _ = request.send(self.entries.iter().map(|(name, entry)| (name.clone(), next(entry))).collect());
+        let ready = self.entries.iter().filter(|(_, entry)| entry.check.is_ready());
+        let _ = request.send(ready.map(|(name, entry)| (name.clone(), next(entry))).collect());
     }
 
     /// Brings forward the next run of what is being confirmed.

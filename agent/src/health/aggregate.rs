@@ -33,7 +33,7 @@ impl ServiceMemory {
 pub fn view(definition: Arc<CheckDef>, verdict: Arc<Verdict>, now: Moment) -> CheckView {
     let (shown, reason) = shown(&definition, &verdict, now);
     // What it counts depends on the others: see [`weigh`].
-    CheckView { definition, verdict, shown, reason, counts: Aggregate::Up }
+    CheckView { definition, verdict, shown, reason, notice: None, counts: Aggregate::Up }
 }
 
 /// Sets what each check adds to the aggregates, once all are known. Through a service in maintenance it adds nothing.

@@ -45,8 +45,8 @@ impl Scene {
             .iter()
             .map(|(d, _)| (d.name.clone(), Arc::new(FakeCheck::new(d.clone())) as Arc<dyn Check>))
             .collect();
-        let definitions = Arc::new(Definitions { services, checks: defined });
-        let set = CheckSet { definitions, checks: bound, loaded: true };
+        let definitions = Arc::new(Definitions { services, checks: defined, ..Definitions::default() });
+        let set = CheckSet { definitions, checks: bound, loaded: true, ..CheckSet::default() };
         let mut views = checks
             .into_iter()
             .map(|(d, verdict)| (d.name.clone(), view(Arc::new(d), Arc::new(verdict), at(NOW))))
@@ -154,7 +154,11 @@ fn a_service_without_any_status_is_not_registered() {
 fn an_unchecked_service_is_registered() {
     let mut scene = Scene::new(&[], Vec::new());
     let unchecked = ServiceDef { unchecked: true, ..service("s") };
-    let definitions = Definitions { services: [(name("s"), Arc::new(unchecked))].into(), checks: BTreeMap::new() };
+    let definitions = Definitions {
+        services: [(name("s"), Arc::new(unchecked))].into(),
+        checks: BTreeMap::new(),
+        ..Definitions::default()
+    };
     scene.set.definitions = Arc::new(definitions);
     assert!(scene.service("s").registrable);
 }

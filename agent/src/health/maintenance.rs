@@ -9,16 +9,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::clock;
+use crate::files::kept::{self, Unusable};
 use crate::model::maintenance::{Maintenance, Maintenances};
 use crate::model::name::Name;
 use crate::model::requests::{MaintenanceOrder, MaintenanceRefused, Scope, options};
 use crate::model::service::ServiceDef;
 use crate::model::time::{Moment, brief, rfc3339};
 
-use super::kept::{self, Unusable};
-
 /// Changes when the file's form does.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// An order for each of many services, each with the longest reason.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 
@@ -35,7 +34,6 @@ pub struct Keeper {
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct File {
-    version: u32,
     boot_id: Option<String>,
     held: Maintenances,
 }
@@ -44,7 +42,7 @@ impl Keeper {
     /// Takes up what was ordered before this start, and says so.
     pub fn load(state_dir: &Path, now: Moment) -> Self {
         let path = state_dir.join("maintenance.json");
-        let file = kept::read(&path, VERSION, MAX_FILE, "nothing is in maintenance");
+        let file: Option<File> = kept::read(&path, VERSION, MAX_FILE, "nothing is in maintenance");
         let held = file.map(|file| since_this_boot(file, now)).unwrap_or_default();
         let mut keeper = Self { path, held, dirty: false, failing: false };
         keeper.expire(now);
@@ -104,7 +102,7 @@ impl Keeper {
     pub fn writing(&mut self) -> impl FnOnce() -> Result<(), Unusable> + Send + 'static {
         self.dirty = false;
         let (path, held) = (self.path.clone(), self.held.clone());
-        move || kept::write(&path, &File { version: VERSION, boot_id: clock::boot_id(), held })
+        move || kept::write(&path, VERSION, &File { boot_id: clock::boot_id(), held })
     }
 
     /// Takes note of whether what holds is on disk; what is not is tried again.

@@ -182,7 +182,7 @@ fn after_another_boot_the_wall_clock_says_since_when() {
 #[test]
 fn a_file_that_cannot_be_used_is_set_aside() {
     let dir = tempfile::tempdir().expect("tempdir");
-    for bytes in [&b"{\"version\":1,\"he"[..], b"{\"version\":999,\"boot_id\":null,\"held\":{\"services\":{}}}", b""] {
+    for bytes in [&b"{\"version\":2,\"le"[..], b"{\"version\":999,\"boot_id\":null,\"held\":{\"services\":{}}}", b""] {
         std::fs::write(dir.path().join("maintenance.json"), bytes).expect("write");
         assert_eq!(Keeper::load(dir.path(), at(1)).held(), &Maintenances::default());
         assert_eq!(std::fs::read(dir.path().join("maintenance.json.unusable")).expect("kept"), bytes);

@@ -5,20 +5,21 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 
 use crate::clock;
+use crate::files::kept::{self, Unusable};
 use crate::model::check::CheckDef;
 use crate::model::name::Name;
 use crate::model::time::Moment;
 use crate::model::verdict::Verdict;
 
 use super::aggregate::ServiceMemory;
-use super::kept::{self, Unusable};
 
 /// Changes when the file's form does.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Room for 10,000 checks that all remember as much as they may would be more; those are not typical.
 const MAX_FILE: u64 = 256 * 1024 * 1024;
 
@@ -36,6 +37,10 @@ pub struct Remembered {
 impl Remembered {
     pub fn new(definition: &CheckDef, verdict: Arc<Verdict>, state: Option<Vec<u8>>) -> Self {
         Self { verdict, checker: definition.checker.clone(), target: target_of(definition), state }
+    }
+
+    pub fn is_younger_than(&self, age: Duration, now: Moment) -> bool {
+        self.verdict.evidence.as_ref().is_some_and(|evidence| now.since(evidence.at) <= age)
     }
 
     /// The verdict and state, if they still say something of the check as it is defined now.
@@ -61,9 +66,19 @@ pub struct Memory {
     pub services: BTreeMap<Name, ServiceMemory>,
 }
 
+impl Memory {
+    /// What the checkers remember, of checks whose verdict is of use too.
+    pub fn states(&self, defined: &BTreeMap<Name, Arc<CheckDef>>, now: Moment) -> BTreeMap<Name, Vec<u8>> {
+        let state = |(name, remembered): (&Name, &Remembered)| {
+            let (_, state) = remembered.clone().restore(defined.get(name)?, now)?;
+            Some((name.clone(), state?))
+        };
+        self.checks.iter().filter_map(state).collect()
+    }
+}
+
 #[derive(serde::Serialize, serde::Deserialize)]
 struct File {
-    version: u32,
     boot_id: Option<String>,
     memory: Memory,
 }
@@ -106,11 +121,10 @@ impl Persist {
     pub fn write(&self, memory: &Memory) -> Result<(), Unusable> {
         #[derive(serde::Serialize)]
         struct Out<'a> {
-            version: u32,
             boot_id: &'a Option<String>,
             memory: &'a Memory,
         }
-        kept::write(&self.path, &Out { version: VERSION, boot_id: &self.boot_id, memory })
+        kept::write(&self.path, VERSION, &Out { boot_id: &self.boot_id, memory })
     }
 }
 

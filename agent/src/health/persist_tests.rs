@@ -44,7 +44,7 @@ fn another_boot_or_the_future_is_forgotten() {
 fn a_file_that_cannot_be_used_is_set_aside() {
     let dir = tempfile::tempdir().expect("tempdir");
     let persist = Persist::new(dir.path());
-    for bytes in [&b"{\"version\":1,\"mem"[..], b"{\"version\":999}", b"", b"\xff\xfe"] {
+    for bytes in [&b"{\"version\":2,\"len"[..], b"{\"version\":999}", b"", b"\xff\xfe"] {
         std::fs::write(dir.path().join("verdicts.json"), bytes).expect("write");
         assert_eq!(persist.load(at(1)), Memory::default());
         assert_eq!(std::fs::read(dir.path().join("verdicts.json.unusable")).expect("kept"), bytes);
@@ -56,4 +56,31 @@ fn a_file_that_cannot_be_used_is_set_aside() {
 fn a_disk_that_cannot_be_written_is_no_more_than_a_warning() {
     let persist = Persist::new(Path::new("/proc/no-such-directory"));
     assert!(persist.write(&memory("a", 1)).is_err());
+}
+
+#[test]
+fn the_wall_clock_may_say_what_it_likes() {
+    const YEAR: u64 = 366 * 24 * 3600;
+    let dir = tempfile::tempdir().expect("tempdir");
+    let persist = Persist::new(dir.path());
+    persist.write(&memory("a", 2 * YEAR)).expect("written");
+    let same = definition("a", &["s"]);
+    for wall in [YEAR, 3 * YEAR] {
+        let at_boot = |boot| Moment { boot: std::time::Duration::from_secs(boot), ..at(wall) };
+        let restored = |boot| persist.load(at_boot(boot)).checks[&name("a")].clone().restore(&same, at_boot(boot));
+        assert!(restored(2 * YEAR + 31).is_some(), "ages are on the clock of the boot");
+        assert!(restored(2 * YEAR + 32).is_none(), "older than stale_after");
+        assert_eq!(persist.load(at_boot(YEAR)), Memory::default(), "a moment that has not come yet");
+    }
+}
+
+#[test]
+fn a_checkers_state_is_of_no_use_without_its_verdict() {
+    let memory = memory("a", 100);
+    let defined = |check: CheckDef| BTreeMap::from([(name("a"), Arc::new(check))]);
+    let states = |defined: &BTreeMap<Name, Arc<CheckDef>>, now| memory.states(defined, at(now)).into_keys().count();
+    let same = defined(definition("a", &["s"]));
+    assert_eq!((states(&same, 131), states(&same, 132)), (1, 0));
+    assert_eq!(states(&BTreeMap::new(), 101), 0, "nobody has that name");
+    assert_eq!(states(&defined(CheckDef { checker: name("other"), ..definition("a", &["s"]) }), 101), 0);
 }

@@ -58,6 +58,8 @@ fn evidence(verdict: &mut Verdict, policy: &Policy, observation: &Observation, o
         parts: outcome.parts.clone(),
     });
     let confirmed_by = match verdict.status {
+        // What joins a service that serves must be as sure of an outage as those that judge it already.
+        None if verdict.joining && outcome.status > Status::Up => count(verdict, policy, Status::Up, outcome.status)?,
         None => 1,
         Some(status) => count(verdict, policy, status, outcome.status)?,
     };

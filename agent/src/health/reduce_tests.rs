@@ -39,6 +39,26 @@ fn the_first_evidence_decides_at_once() {
 }
 
 #[test]
+fn what_joins_a_judged_service_must_be_as_sure_of_an_outage_as_the_others() {
+    let mut verdict = Verdict { joining: true, ..Verdict::default() };
+    let mut take = |ending: Ending, second| {
+        reduce(&mut verdict, &policy(), &observation("x", ending, at(second)));
+        (verdict.status, verdict.joining)
+    };
+    assert_eq!(take(down(), 1), (None, true));
+    assert_eq!(take(trap(), 2), (None, true));
+    assert_eq!(take(down(), 3), (None, true));
+    assert_eq!(take(down(), 4), (Some(Down), false), "the third in a row");
+    for ending in [up(), degraded()] {
+        let mut verdict = Verdict { joining: true, ..Verdict::default() };
+        reduce(&mut verdict, &policy(), &observation("x", down(), at(1)));
+        reduce(&mut verdict, &policy(), &observation("x", ending.clone(), at(2)));
+        let decided = matches!(&ending, Ending::Judged(outcome) if outcome.status == Up);
+        assert_eq!(verdict.status.is_some(), decided, "what is well counts at once");
+    }
+}
+
+#[test]
 fn a_timeout_is_evidence_that_the_target_is_down() {
     let (verdict, statuses) = story(&[faulted(FaultKind::Timeout)]);
     assert_eq!(statuses, [Some(Down)]);
@@ -129,6 +149,6 @@ fn the_first_decision_ends_joining() {
     let mut verdict = Verdict { joining: true, ..Verdict::default() };
     reduce(&mut verdict, &policy(), &observation("x", trap(), at(1)));
     assert!(verdict.joining);
-    reduce(&mut verdict, &policy(), &observation("x", down(), at(2)));
+    reduce(&mut verdict, &policy(), &observation("x", up(), at(2)));
     assert!(!verdict.joining);
 }

@@ -9,11 +9,10 @@ use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use crate::files::Writer;
+use crate::files::kept::Unusable;
 use crate::model::maintenance::Maintenances;
 use crate::model::requests::{MaintenanceDone, MaintenanceRefused};
 use crate::supervise::Supervisor;
-
-use super::kept::Unusable;
 
 /// A disk that takes longer to take a file is one that cannot be written.
 const PATIENCE: Duration = Duration::from_secs(10);

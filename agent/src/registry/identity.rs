@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::files::{self, Writer};
+use crate::files::Writer;
+use crate::files::kept;
 use crate::supervise::Supervisor;
 
 const FILE: &str = "registry.json";
+/// Changes when the file's form does.
+const VERSION: u32 = 2;
 const MAX_FILE: u64 = 64 * 1024;
 
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -54,7 +57,8 @@ impl Identity {
     pub fn load(state_dir: &Path, supervisor: Supervisor) -> Self {
         let path = state_dir.join(FILE);
         let machine_id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default().trim().to_owned();
-        let read = read(&path).filter(|stored| stored.machine_id == machine_id && !stored.owner.is_empty());
+        let read: Option<Stored> = kept::read(&path, VERSION, MAX_FILE, "the agent is another owner, of no lease");
+        let read = read.filter(|stored| stored.machine_id == machine_id && !stored.owner.is_empty());
         let dirty = read.is_none();
         let stored = read.unwrap_or_else(|| {
             let owner = format!("{:032x}", rand::random::<u128>());
@@ -108,8 +112,8 @@ impl Identity {
     async fn save(&mut self) {
         self.dirty = true;
         self.tried = Instant::now();
-        let (path, bytes) = (self.path.clone(), serde_json::to_vec(&self.stored).unwrap_or_default());
-        match self.writer.write(PATIENCE, move || files::write_atomic(&path, &bytes)).await {
+        let (path, stored) = (self.path.clone(), self.stored.clone());
+        match self.writer.write(PATIENCE, move || kept::write(&path, VERSION, &stored)).await {
             Ok(()) => {
                 self.dirty = false;
                 if std::mem::take(&mut self.warned) {
@@ -125,18 +129,6 @@ impl Identity {
             tracing::warn!("the identity and the lease are not written down, a restart would be another owner: {why}");
         }
     }
-}
-
-fn read(path: &Path) -> Option<Stored> {
-    let bytes = match files::check_owner(path).and_then(|()| files::read_capped(path, MAX_FILE)) {
-        Ok(bytes) => bytes,
-        Err(error) if error.is_missing() => return None,
-        Err(error) => {
-            tracing::warn!("the identity is made anew: {error}");
-            return None;
-        }
-    };
-    serde_json::from_slice(&bytes).map_err(|error| tracing::warn!("{} is damaged: {error}", path.display())).ok()
 }
 
 #[cfg(test)]
@@ -172,7 +164,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("tempdir");
         let held = Some(lease(1, 5));
         let stored = Stored { machine_id: "another".into(), owner: "x".into(), lease: held, retiring: Some(3) };
-        std::fs::write(dir.path().join(FILE), serde_json::to_vec(&stored).expect("json")).expect("write");
+        kept::write(&dir.path().join(FILE), VERSION, &stored).expect("write");
         let identity = load(dir.path());
         assert_ne!(identity.owner(), "x");
         assert_eq!((identity.lease(), identity.retiring()), (None, None));

@@ -32,9 +32,10 @@ impl Entry {
         Self { check, due, running: None, ended: Instant::now(), void: false, state, faults: 0 }
     }
 
-    /// Would runs of `check` be others than ours?
+    /// Would runs of `check` be others than ours? Where it stands and what its secrets are now changes nothing of when it
+    /// runs.
     pub fn differs(&self, check: &Arc<dyn Check>) -> bool {
-        self.check.version() != check.version() || self.check.definition() != check.definition()
+        self.check.version() != check.version() || !self.check.definition().is_defined_as(check.definition())
     }
 
     /// Takes over a check of the same name; true if it is another than before and is to run at once.

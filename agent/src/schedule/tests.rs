@@ -188,7 +188,7 @@ async fn what_is_being_confirmed_runs_sooner() {
     rig.pass(3).await;
     let definition = Arc::new(definition("a", &[]));
     let verdict = Arc::new(Verdict { status: Some(Status::Up), worse: 1, ..Verdict::default() });
-    let view = CheckView { definition, verdict, shown: Shown::Up, reason: None, counts: Aggregate::Up };
+    let view = CheckView { definition, verdict, shown: Shown::Up, reason: None, notice: None, counts: Aggregate::Up };
     let checks = [(name("a"), view)].into();
     let snapshot = HealthSnapshot { at: clock::now(), checks, ..HealthSnapshot::default() };
     rig.snapshot.send_replace(Arc::new(snapshot));
@@ -204,4 +204,35 @@ async fn it_tells_when_checks_run_next() {
     let range = Duration::from_secs(7)..=Duration::from_secs(9);
     assert!(!quick.running && range.contains(&quick.due_in), "{quick:?}");
     assert!(slow.running && range.contains(&slow.due_in), "{slow:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_its_checker_runs_once_that_is_there() {
+    let waiting = FakeCheck { ready: false, version: "waits".into(), ..FakeCheck::new(definition("a", &[])) };
+    let mut rig = Rig::start(16, vec![waiting]);
+    assert_eq!(rig.pass(60).await, BTreeMap::new());
+    assert!(rig.next_runs().await.is_empty());
+    assert_eq!(rig.counter("vitald_schedule_due_total", "a", None), 0);
+    rig.checks.send_replace(set(vec![FakeCheck::new(definition("a", &[]))]));
+    assert_eq!(rig.pass(3).await["a"], 1);
+    assert_eq!(rig.pass(30).await["a"], 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_definition_that_only_moved_in_its_file_keeps_its_schedule() {
+    let mut rig = Rig::start(16, vec![FakeCheck::new(definition("a", &[]))]);
+    rig.pass(15).await;
+    let next = rig.next_runs().await[&name("a")].due_in;
+    let mut moved = definition("a", &[]);
+    moved.origin = "test.toml:9".into();
+    moved.params.insert("password".into(), "another, put in for the same text".into());
+    rig.checks.send_replace(set(vec![FakeCheck::new(moved)]));
+    tokio::task::yield_now().await;
+    assert_eq!(rig.next_runs().await[&name("a")].due_in, next);
+    let mut changed = definition("a", &[]);
+    changed.policy.timeout = Duration::from_millis(5);
+    rig.pass(0).await;
+    rig.checks.send_replace(set(vec![FakeCheck::new(changed)]));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(rig.pass(0).await.get("a"), Some(&1), "it runs at once");
 }
