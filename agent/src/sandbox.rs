@@ -25,6 +25,8 @@
 //! - [`crate::tls`]: keys and roots stay in the host.
 //! - [`v0_1`]: what a guest says is checked, capped and made one line before anything else sees it. Stops forged log lines,
 //!   broken scrapes and terminal escapes. Schemas are held in check by `plugins::schema`.
+//! - [`compile`]: a component is compiled in a process of its own, with limits that grow with its size. Stops what is made
+//!   to blow the compiler up. [`cache`]: compiled code is kept where only the agent writes, and is loaded from nowhere else.
 //! - [`captured`]: what it prints is kept at both ends, never fails and never waits.
 //! - The two runtimes: guests share none with HTTP, etcd and health; a guest runtime that is wedged ends the agent, which
 //!   then is started anew, and does not renew a lease for what it cannot see.
@@ -34,24 +36,29 @@
 //! - Side channels between guests and the host (Spectre): do not run hostile plugins beside secrets that matter to others.
 //! - A hostile operator, or one who grants what should not be granted.
 //! - A plugin that betrays a secret it was given to a target it was granted.
-//! - Bugs of wasmtime and its compiler, which runs in this process. A component that takes long to compile delays other
-//!   plugins, not checks.
+//! - Bugs of wasmtime. A component that makes the compiler loop, grow or crash costs the compiler's process; one that
+//!   takes the compiler over decides what code the agent then runs.
 //!
 //! For operators: `README.md` in this directory.
 
 mod activity;
+mod cache;
 mod captured;
 mod checker;
+mod code;
+mod compile;
 mod egress;
 mod engine;
 mod eyeballs;
 mod limits;
 #[cfg(test)]
 mod load_tests;
+mod loading;
 mod log_budget;
 mod metrics;
 mod net;
 mod pace;
+mod powers;
 mod resolver;
 mod run;
 mod store;
@@ -60,18 +67,24 @@ mod wasi_http;
 mod wasi_sockets;
 mod wire;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::model::check::BoxFuture;
-use crate::model::checkset::{Checker, Compiler, LoadError};
+use crate::model::checkset::{Checker, Compiler, Description, LoadError, Powers};
 use crate::model::host::HostSample;
 use crate::model::name::Name;
 use crate::supervise::{Stop, Supervisor};
 use crate::telemetry::Metrics;
 
+use self::cache::Cache;
+pub use self::compile::{child::main as compile_main, in_children};
 use self::engine::Engine;
 pub use self::engine::EngineError;
+use self::loading::Loader;
 use self::pace::Turns;
 use self::store::Shared;
 
@@ -93,15 +106,26 @@ pub struct Config {
     pub workers: usize,
     /// Asked in place of resolv.conf's; empty for those.
     pub dns_servers: Vec<SocketAddr>,
+    /// Where compiled code is kept; none: nowhere.
+    pub cache_dir: Option<PathBuf>,
 }
 
 /// Compiles plugins and runs their checks.
 pub struct Sandbox {
     shared: Arc<Shared>,
     supervisor: Supervisor,
-    linker: v0_1::Linker,
-    /// One at a time: compiling uses all cores as it is, and a burst of new plugins must not starve the agent.
-    compiling: tokio::sync::Semaphore,
+    loader: Arc<Loader>,
+}
+
+/// A plugin, looked at by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inspected {
+    pub description: Description,
+    pub powers: Powers,
+    /// The interfaces that it imports, such as `wasi:clocks/wall-clock@0.2.9`.
+    pub imports: BTreeSet<String>,
+    pub code_bytes: u64,
+    pub compiled_in: Duration,
 }
 
 impl Sandbox {
@@ -114,28 +138,46 @@ impl Sandbox {
         let turns = Turns::new(config.workers);
         let engine = Engine::build(config, &turns)?;
         let linker = v0_1::linker(engine.wasmtime())?;
+        let fingerprint = || engine::fingerprint(engine.wasmtime());
+        let cache = config.cache_dir.clone().map(|dir| Cache::new(dir, &fingerprint()));
         let shared = Arc::new(Shared::new(engine, turns, config, host, metrics));
-        Ok(Self { shared, supervisor, linker, compiling: tokio::sync::Semaphore::new(1) })
+        let loader = Arc::new(Loader::new(shared.clone(), supervisor.clone(), linker, cache, metrics));
+        Ok(Self { shared, supervisor, loader })
     }
 
     /// Watches how late the guest runtime is; to be spawned on it.
     pub fn pulse(&self, stop: Stop) -> impl Future<Output = ()> + use<> {
         pace::pulse(self.shared.clone(), self.supervisor.beats().register("guest"), stop)
     }
+
+    /// Compiles a plugin, whatever the cache has, and tells what it is.
+    pub async fn inspect(&self, digest: &str, bytes: Arc<[u8]>) -> Result<Inspected, LoadError> {
+        let fresh = self.loader.clone().make(digest, bytes).await?;
+        Ok(Inspected {
+            description: fresh.description,
+            powers: fresh.powers,
+            imports: fresh.imports,
+            code_bytes: fresh.code_bytes,
+            compiled_in: fresh.compiled_in,
+        })
+    }
 }
 
 impl Compiler for Sandbox {
-    fn load(&self, name: Name, digest: String, bytes: Arc<[u8]>) -> BoxFuture<'_, Result<Arc<dyn Checker>, LoadError>> {
-        Box::pin(async move {
-            let _turn = self.compiling.acquire().await;
-            let (shared, linker) = (self.shared.clone(), self.linker.clone());
-            let compile = move || checker::compile(&shared, &linker, &bytes);
-            let compiled = self.supervisor.blocking(compile).await;
-            let compiled = compiled.map_err(|_| LoadError::Compile("the compiler panicked".into()))??;
-            let shared = self.shared.clone();
-            // Guest code runs on the guest runtime, `describe` too.
-            let described = self.supervisor.run_guest(checker::describe(shared, compiled, name, digest)).await;
-            described.map_err(|_| LoadError::Describe("the sandbox panicked".into()))?
-        })
+    fn load(
+        &self,
+        name: Name,
+        digest: String,
+        bytes: Arc<[u8]>,
+    ) -> BoxFuture<'static, Result<Arc<dyn Checker>, LoadError>> {
+        Box::pin(self.loader.clone().load(name, digest, bytes))
+    }
+
+    fn recall(&self, name: Name, digest: String) -> BoxFuture<'static, Option<Arc<dyn Checker>>> {
+        Box::pin(self.loader.clone().look(name, digest, None))
+    }
+
+    fn keep_only(&self, digests: &BTreeSet<String>) {
+        self.loader.keep_only(digests);
     }
 }

@@ -30,6 +30,7 @@ impl Bench {
             memory: 512 << 20,
             workers: 1,
             dns_servers: Vec::new(),
+            cache_dir: None,
         };
         let host = watch::channel(Arc::default()).1;
         let sandbox = Sandbox::build(&config, supervisor.clone(), host, &Metrics::default()).unwrap();
@@ -78,6 +79,7 @@ fn definition(plugin: &str) -> CheckDef {
         limits: Limits::default(),
         masker: Masker::default(),
         problem: None,
+        written: Default::default(),
         origin: "bench".into(),
     }
 }

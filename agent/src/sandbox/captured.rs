@@ -11,6 +11,8 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+pub use crate::model::text::one_line;
+
 const HEAD: usize = 4096;
 const TAIL: usize = 4096;
 /// The most that wasmtime may allocate for one write.
@@ -47,14 +49,6 @@ impl Captured {
         let text = [String::from_utf8_lossy(&buffer.head), gap.into(), String::from_utf8_lossy(&tail)].concat();
         one_line(&text)
     }
-}
-
-/// Makes a guest's text safe to show: one line, no control characters, nothing that turns the direction of the text.
-pub fn one_line(text: &str) -> String {
-    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let unsafe_ = |c: char| c.is_whitespace() || c.is_control() || turns(c);
-    let words = text.split(unsafe_).filter(|word| !word.is_empty());
-    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Cuts a text to at most `max` bytes, at a character's edge.

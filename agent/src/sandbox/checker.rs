@@ -6,43 +6,51 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::model::check::{BoxFuture, Check, CheckDef};
-use crate::model::checkset::{Binding, Checker, Description, LoadError};
+use crate::model::checkset::{Binding, Checker, Description, LoadError, Powers};
 use crate::model::name::Name;
 use crate::model::outcome::{Ending, Fault, RunReport, Skipped, Status};
 
+use super::captured::one_line;
+use super::code::is_of_the_host;
 use super::egress::{Denial, Egress};
 use super::pace::Pace;
-use super::run::{Scene, drive, report};
+use super::run::{Ended, Scene, drive, report};
 use super::store::Shared;
-use super::v0_1::{self, Answer, Linker, Plugin};
+use super::v0_1::{self, Answer, Plugin};
 
 /// How long a plugin may take to describe itself.
 const DESCRIBE: Duration = Duration::from_secs(1);
 /// Refused destinations that are remembered per check, so that each is logged once.
 const REMEMBERED: usize = 64;
 
-/// Compiles and links. Blocking: seconds for a large plugin.
-pub fn compile(shared: &Shared, linker: &Linker, bytes: &[u8]) -> Result<Plugin, LoadError> {
-    v0_1::compile(shared.engine.wasmtime(), linker, bytes)
-}
-
-/// Asks the plugin what it is, in a sandbox without any grant.
-pub async fn describe(
-    shared: Arc<Shared>,
-    plugin: Plugin,
-    name: Name,
-    digest: String,
-) -> Result<Arc<dyn Checker>, LoadError> {
+/// Asks the plugin what it is, in a sandbox without any grant. To be polled on the guest runtime.
+pub async fn describe(shared: Arc<Shared>, plugin: Plugin) -> Result<Description, LoadError> {
     let pace = Arc::new(Pace::new());
     let deadline = Instant::now() + DESCRIBE;
     let mut store = shared.store(None, deadline, &pace);
     let ended = drive(v0_1::describe(&plugin, &mut store), deadline, &pace).await;
+    if let Ended::Failed(error) = &ended
+        && is_of_the_host(error)
+    {
+        return Err(LoadError::NoCompiler(format!("it gets no sandbox: {}", one_line(&format!("{error:#}")))));
+    }
     let scene = Scene { guest: store.data(), sockets: 0, pace: &pace, timeout: DESCRIBE, deadline, shared: &shared };
-    let description = scene.name(ended).map_err(|ending| match ending {
+    scene.name(ended).map_err(|ending| match ending {
         Ending::Faulted(fault) => LoadError::Describe(fault.to_string()),
         _ => LoadError::Overloaded,
-    })?;
-    Ok(Arc::new(Loaded { shared, plugin, name, digest, description }))
+    })
+}
+
+/// A plugin that is linked and known.
+pub fn checker(
+    shared: Arc<Shared>,
+    plugin: Plugin,
+    name: Name,
+    digest: String,
+    description: Description,
+    powers: Powers,
+) -> Arc<dyn Checker> {
+    Arc::new(Loaded { shared, plugin, name, digest, description, powers })
 }
 
 struct Loaded {
@@ -51,11 +59,16 @@ struct Loaded {
     name: Name,
     digest: String,
     description: Description,
+    powers: Powers,
 }
 
 impl Checker for Loaded {
     fn description(&self) -> &Description {
         &self.description
+    }
+
+    fn powers(&self) -> &Powers {
+        &self.powers
     }
 
     fn bind(self: Arc<Self>, binding: Binding) -> Arc<dyn Check> {

@@ -1,10 +1,12 @@
 //! The one wasmtime engine: a pool of slots that fresh stores are cut from, and the ticker that lets deadlines
 //! interrupt guest code.
 
+use std::hash::{Hash as _, Hasher};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use wasmtime::{Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 use super::Config;
@@ -46,6 +48,30 @@ impl Engine {
     pub fn wasmtime(&self) -> &wasmtime::Engine {
         &self.0
     }
+}
+
+/// An engine that only compiles. What it makes suits the one above: where instances are put changes no code.
+pub fn to_compile() -> wasmtime::Result<wasmtime::Engine> {
+    wasmtime::Engine::new(&engine_config(None))
+}
+
+/// Tells which engines can run each other's compiled code, in any process and at any time: in hex. Another version of
+/// the agent counts as another engine.
+pub fn fingerprint(engine: &wasmtime::Engine) -> String {
+    struct Digester(Sha256);
+    impl Hasher for Digester {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+    let mut digester = Digester(Sha256::new());
+    engine.precompile_compatibility_hash().hash(&mut digester);
+    digester.write(env!("CARGO_PKG_VERSION").as_bytes());
+    digester.0.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn pool(concurrency: u32, scan: Enabled) -> PoolingAllocationConfig {

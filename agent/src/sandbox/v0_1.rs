@@ -17,6 +17,7 @@ use self::bindings::PluginPre;
 use self::bindings::exports::vitald::check::checker as exported;
 use self::bindings::vitald::check::{host, log, net as wit_net, types};
 use super::captured::{one_line, truncated};
+use super::code::is_of_the_host;
 use super::store::Guest;
 
 mod net;
@@ -81,22 +82,25 @@ pub fn linker(engine: &Engine) -> wasmtime::Result<Linker> {
 const COMPONENT: [u8; 8] = *b"\0asm\x0d\0\x01\0";
 const CORE_MODULE: [u8; 8] = *b"\0asm\x01\0\0\0";
 
-pub fn compile(engine: &Engine, linker: &Linker, bytes: &[u8]) -> Result<Plugin, LoadError> {
-    if bytes.starts_with(&CORE_MODULE) {
-        let text = "it is a core module; build it as a component, with --target wasm32-wasip2";
-        return Err(LoadError::NotAComponent(text.into()));
+/// Looks at the first bytes alone: what is no component is not worth a compiler.
+pub fn begins_as_component(bytes: &[u8]) -> Result<(), LoadError> {
+    if bytes.starts_with(&COMPONENT) {
+        return Ok(());
     }
-    if !bytes.starts_with(&COMPONENT) {
-        return Err(LoadError::NotAComponent(
-            "it does not start as one (empty, cut off, or another kind of file)".into(),
-        ));
-    }
-    let component = Component::new(engine, bytes).map_err(|error| {
-        let text = one_line(&format!("{error:#}"));
-        if text.contains("exceeds the") { LoadError::TooLarge(text) } else { LoadError::Compile(text) }
-    })?;
-    let pre = linker.0.instantiate_pre(&component).map_err(|error| {
-        let unknown = unknown_imports(engine, &component);
+    let text = if bytes.starts_with(&CORE_MODULE) {
+        "it is a core module; build it as a component, with --target wasm32-wasip2"
+    } else {
+        "it does not start as one (empty, cut off, or another kind of file)"
+    };
+    Err(LoadError::NotAComponent(text.into()))
+}
+
+pub fn link(engine: &Engine, linker: &Linker, component: &Component) -> Result<Plugin, LoadError> {
+    let pre = linker.0.instantiate_pre(component).map_err(|error| {
+        if is_of_the_host(&error) {
+            return LoadError::NoCompiler(format!("it cannot be linked: {}", one_line(&format!("{error:#}"))));
+        }
+        let unknown = unknown_imports(engine, component);
         LoadError::Link(if unknown.is_empty() {
             one_line(&format!("{error:#}"))
         } else {
