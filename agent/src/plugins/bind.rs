@@ -8,27 +8,54 @@ use crate::model::check::{BoxFuture, Check, CheckDef};
 use crate::model::checkset::{Binding, Definitions, Description};
 use crate::model::grant::{Grants, NetGrant};
 use crate::model::name::Name;
-use crate::model::outcome::{Ending, Fault, FaultKind, RunReport};
+use crate::model::outcome::{Ending, Fault, FaultKind, RunReport, Skipped};
 use crate::model::target::Endpoint;
 
+use super::inventory::Refused;
 use super::slot::{Ready, Slot};
 
-pub fn bind_all(definitions: &Definitions, slots: &BTreeMap<Name, Slot>) -> BTreeMap<Name, Arc<dyn Check>> {
+pub fn bind_all(
+    definitions: &Definitions,
+    slots: &BTreeMap<Name, Slot>,
+    refused: &[Refused],
+    blind: bool,
+) -> BTreeMap<Name, Arc<dyn Check>> {
     let bind_one = |(name, definition): (&Name, &Arc<CheckDef>)| {
         let services = definitions.services.keys().filter(|service| definition.judges.judges(service));
-        let check = bind(definition, services.cloned().collect(), slots.get(&definition.checker))
-            .unwrap_or_else(|fault| Arc::new(Unbound { definition: definition.clone(), fault }));
+        let found = ready(&definition.checker, slots.get(&definition.checker), refused);
+        // A plugin that cannot be looked for is waited for.
+        let found =
+            found.map_err(
+                |unbound| if blind && !slots.contains_key(&definition.checker) { Unbound::Waits } else { unbound },
+            );
+        let check = bind(definition, services.cloned().collect(), found);
+        let check = check.unwrap_or_else(|unbound| match unbound {
+            Unbound::Waits => Arc::new(Waiting(definition.clone())),
+            Unbound::Faulty(fault) => Arc::new(Faulty { definition: definition.clone(), fault }),
+        });
         (name.clone(), check)
     };
     definitions.checks.iter().map(bind_one).collect()
 }
 
-fn bind(definition: &Arc<CheckDef>, services: Vec<Name>, slot: Option<&Slot>) -> Result<Arc<dyn Check>, Fault> {
+/// Why a check cannot run with its checker.
+enum Unbound {
+    /// The checker is being made.
+    Waits,
+    Faulty(Fault),
+}
+
+fn bind(
+    definition: &Arc<CheckDef>,
+    services: Vec<Name>,
+    found: Result<&Ready, Unbound>,
+) -> Result<Arc<dyn Check>, Unbound> {
+    let invalid = |problem: String| Unbound::Faulty(Fault::new(FaultKind::InvalidParams, problem));
     if let Some(problem) = &definition.problem {
-        return Err(Fault::new(FaultKind::InvalidParams, problem.clone()));
+        return Err(invalid(problem.clone()));
     }
-    let ready = ready(definition, slot)?;
-    let invalid = |problem: String| Fault::new(FaultKind::InvalidParams, format!("{}: {problem}", definition.origin));
+    let ready = found?;
+    let invalid = |problem: String| invalid(format!("{}: {problem}", definition.origin));
     let endpoints = ready.suits(definition).map_err(invalid)?;
     let mut grants: Grants = definition.allow.iter().cloned().collect();
     for endpoint in &endpoints {
@@ -38,14 +65,24 @@ fn bind(definition: &Arc<CheckDef>, services: Vec<Name>, slot: Option<&Slot>) ->
     Ok(ready.checker.clone().bind(binding))
 }
 
-fn ready<'a>(definition: &CheckDef, slot: Option<&'a Slot>) -> Result<&'a Ready, Fault> {
-    let checker = &definition.checker;
-    let none = |text: String| Fault::new(FaultKind::NoChecker, text);
+fn ready<'a>(checker: &Name, slot: Option<&'a Slot>, refused: &[Refused]) -> Result<&'a Ready, Unbound> {
+    let none = |text: String| Unbound::Faulty(Fault::new(FaultKind::NoChecker, text));
+    let refused = refused.iter().find(|refused| refused.name.as_ref() == Some(checker));
     let Some(slot) = slot else {
-        let text = format!("there is no checker {checker:?}: put {checker}.wasm into a plugin directory");
-        return Err(none(text));
+        return Err(none(match refused {
+            Some(refused) => format!("the plugin {checker} is not loaded: {}", refused.reason),
+            None => format!("there is no checker {checker:?}: put {checker}.wasm into a plugin directory"),
+        }));
     };
-    slot.ready().ok_or_else(|| none(format!("the plugin {checker} is broken: {}", slot.error().unwrap_or_default())))
+    match (slot.running(), slot.held(), slot.failure()) {
+        (Some(ready), ..) => Ok(ready),
+        (None, Some(held), _) => {
+            let why = held.why.text();
+            Err(none(format!("the plugin {checker} waits for approval: {why}; run `vitald plugin approve {checker}`")))
+        }
+        (None, None, Some(failure)) => Err(none(format!("the plugin {checker} is broken: {}", failure.text))),
+        (None, None, None) => Err(Unbound::Waits),
+    }
 }
 
 /// Holds the target against the checker's schemes, and fills in the default port.
@@ -70,13 +107,34 @@ pub fn endpoints(definition: &CheckDef, description: &Description) -> Result<Vec
     target.endpoints(scheme.default_port).map_err(no_port)
 }
 
+/// A check whose checker is being made for the first time. Nobody runs it.
+struct Waiting(Arc<CheckDef>);
+
+impl Check for Waiting {
+    fn definition(&self) -> &Arc<CheckDef> {
+        &self.0
+    }
+
+    fn is_ready(&self) -> bool {
+        false
+    }
+
+    fn version(&self) -> &'static str {
+        "waits for its plugin"
+    }
+
+    fn run(self: Arc<Self>, _: Option<Vec<u8>>) -> BoxFuture<'static, RunReport> {
+        Box::pin(async { RunReport::without_sandbox(Ending::NotRun(Skipped::Cancelled)) })
+    }
+}
+
 /// A check that cannot run, and says why whenever it would.
-struct Unbound {
+struct Faulty {
     definition: Arc<CheckDef>,
     fault: Fault,
 }
 
-impl Check for Unbound {
+impl Check for Faulty {
     fn definition(&self) -> &Arc<CheckDef> {
         &self.definition
     }

@@ -1,37 +1,75 @@
-//! One plugin name: the version that runs, and the one that was tried last.
+//! One plugin name: the version that runs, and what is known of the one on disk where that is another.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
+use crate::files::Stamp;
 use crate::model::check::CheckDef;
-use crate::model::checkset::{Checker, LoadError, PluginInfo};
+use crate::model::checkset::{Checker, LoadError, PluginRules};
 use crate::model::name::Name;
 use crate::model::target::Endpoint;
 
-use super::bind;
+use super::accepted::Entry;
+use super::gate::{self, Before, Candidate, Decision};
 use super::schema::{ParamsSchema, SchemaError};
+use super::{bind, bundled};
 
-/// The bytes of a plugin, and where they are from.
+/// What a plugin is by its content, and where that is from. The bytes are read once they are to be compiled.
 #[derive(Debug, Clone)]
 pub struct Version {
     /// `bundled`, or the file's path.
     pub source: String,
     /// SHA-256 of the bytes, in hex.
     pub digest: String,
-    pub bytes: Arc<[u8]>,
+    /// Its outline is that of a whole component.
+    pub whole: bool,
+    /// More bytes may make it one.
+    pub unfinished: bool,
+    /// Of the file, if it is one.
+    pub stamp: Option<Stamp>,
+}
+
+impl Version {
+    pub fn is_file(&self) -> bool {
+        self.source != bundled::SOURCE
+    }
 }
 
 /// A version that works.
 pub struct Ready {
     pub checker: Arc<dyn Checker>,
     pub schema: ParamsSchema,
-    digest: String,
+    pub source: String,
+    pub digest: String,
 }
 
 impl Ready {
+    pub fn new(source: String, digest: String, checker: Arc<dyn Checker>) -> Result<Self, NotUsed> {
+        let schema = ParamsSchema::parse(&checker.description().params_schema)?;
+        Ok(Self { checker, schema, source, digest })
+    }
+
     /// Where a check may connect to with this version; why it does not take the check's parameters or target.
     pub fn suits(&self, check: &CheckDef) -> Result<Vec<Endpoint>, String> {
         self.schema.check(&check.params)?;
         bind::endpoints(check, self.checker.description())
+    }
+
+    /// What it says of itself.
+    pub fn version(&self) -> &str {
+        &self.checker.description().version
+    }
+
+    pub fn is_file(&self) -> bool {
+        self.source != bundled::SOURCE
+    }
+
+    /// How it is remembered.
+    pub fn entry(&self) -> Entry {
+        let (digest, version) = (self.digest.clone(), self.version().to_owned());
+        Entry { digest, version, powers: self.checker.powers().clone() }
     }
 }
 
@@ -44,127 +82,246 @@ pub enum NotUsed {
     Schema(#[from] SchemaError),
     #[error("it does not suit check {check}, which runs: {problem}")]
     Unsuitable { check: Name, problem: String },
+    #[error("{0}")]
+    Refused(String),
+    #[error("the agent itself failed over it; the log says more")]
+    Panicked,
+    #[error("its file cannot be read any more as it was seen")]
+    Gone,
 }
 
+impl NotUsed {
+    /// Says nothing of the plugin: it is to be tried again.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Load(LoadError::Overloaded | LoadError::NoCompiler(_)))
+    }
+}
+
+/// A version that works and is not let in, for now.
+pub struct Held {
+    pub ready: Ready,
+    pub why: Why,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// An operator is to approve it.
+    Approval(String),
+    /// It would stop checks that run.
+    Unsuitable(String),
+}
+
+impl Why {
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Approval(text) | Self::Unsuitable(text) => text,
+        }
+    }
+}
+
+/// What a new version is held against.
+pub struct Context<'a> {
+    pub name: &'a Name,
+    pub rules: &'a PluginRules,
+    /// What was let in last as a file.
+    pub accepted: Option<&'a Entry>,
+    /// Was there when the agent began to remember.
+    pub taken: Option<&'a String>,
+    /// What was let in before the agent stopped may be lost.
+    pub lost: bool,
+    /// Checks that name it.
+    pub checks: Vec<&'a CheckDef>,
+    /// An operator approves it.
+    pub approved: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Judgement {
+    LetIn,
+    Hold(Why),
+    Refuse(String),
+}
+
+/// What was wrong with a version on disk.
+pub struct Failure {
+    pub digest: String,
+    pub text: String,
+    /// Not for what it is, but because of a pin, which may change.
+    pub pinned: bool,
+}
+
+/// Tries after which a version that could not be loaded for now is worth a word to everybody.
+const PATIENCE: u32 = 2;
+
+/// A load that came to nothing for a reason that is not the version's.
+pub struct Postponed {
+    pub digest: String,
+    /// Not to be tried before.
+    pub until: Instant,
+    /// So often already.
+    pub times: u32,
+    pub why: String,
+}
+
+impl Postponed {
+    pub fn is_worth_a_word(&self) -> bool {
+        self.times >= PATIENCE
+    }
+}
+
+#[derive(Default)]
 pub struct Slot {
-    source: String,
-    ready: Option<Ready>,
-    /// The digest that was tried last, and what was wrong with it.
-    tried: String,
-    error: Option<String>,
+    /// Of what is on disk: `bundled`, or the file's path.
+    pub source: String,
+    running: Option<Ready>,
+    held: Option<Held>,
+    failure: Option<Failure>,
+    /// A failure at first sight: the file may have been half written. Judged at the second.
+    pub suspect: Option<(String, NotUsed)>,
+    /// The bundled version, which would run until the file works, does not work itself.
+    pub no_fallback: bool,
+    /// Loading it has to wait.
+    pub postponed: Option<Postponed>,
 }
 
 impl Slot {
-    pub fn new(version: &Version) -> Self {
-        Self { source: version.source.clone(), ready: None, tried: String::new(), error: None }
+    /// Nothing is known yet of what is there.
+    pub fn of(source: &str) -> Self {
+        Self { source: source.to_owned(), ..Self::default() }
     }
 
+    /// Is what is on disk a file?
     pub fn is_file(&self) -> bool {
-        self.source != "bundled"
+        self.source != bundled::SOURCE
     }
 
-    pub fn is_ready(&self) -> bool {
-        self.ready.is_some()
+    /// What runs.
+    pub fn running(&self) -> Option<&Ready> {
+        self.running.as_ref()
     }
 
-    pub fn ready(&self) -> Option<&Ready> {
-        self.ready.as_ref()
+    pub fn runs(&self, digest: &str) -> bool {
+        self.running.as_ref().is_some_and(|ready| ready.digest == digest)
     }
 
-    /// Why there is nothing to run with.
+    /// What is said of what runs where the file is not used.
+    pub fn runs_on(&self) -> &'static str {
+        match &self.running {
+            Some(ready) if ready.is_file() => "; the version before it runs on",
+            Some(_) => "; the bundled one runs",
+            None => "",
+        }
+    }
+
+    pub fn held(&self) -> Option<&Held> {
+        self.held.as_ref()
+    }
+
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
+    /// Why what is on disk does not run.
     pub fn error(&self) -> Option<&str> {
-        self.error.as_deref()
+        let failure = self.failure.as_ref().map(|failure| failure.text.as_str());
+        failure.or_else(|| self.held.as_ref().map(|held| held.why.text()))
     }
 
-    /// The digest that was tried last.
-    pub fn tried(&self) -> &str {
-        &self.tried
+    /// Digests of what may run again.
+    pub fn known(&self) -> BTreeSet<String> {
+        let running = self.running.iter().map(|ready| &ready.digest);
+        let held = self.held.iter().map(|held| &held.ready.digest);
+        let failure = self.failure.iter().filter(|failure| !failure.pinned).map(|failure| &failure.digest);
+        let suspect = self.suspect.iter().map(|(digest, _)| digest);
+        running.chain(held).chain(failure).chain(suspect).cloned().collect()
     }
 
-    pub fn has_tried(&self, version: &Version) -> bool {
-        self.tried == version.digest
-    }
-
-    pub fn version_text(&self) -> String {
-        self.ready.as_ref().map(|ready| ready.checker.description().version.clone()).unwrap_or_default()
-    }
-
-    /// Swaps the new version in, unless it is worse than what there is.
-    pub fn take<'a>(
-        &mut self,
-        version: &Version,
-        loaded: Result<Arc<dyn Checker>, LoadError>,
-        used_by: impl Iterator<Item = &'a CheckDef>,
-    ) -> Result<(), NotUsed> {
-        self.tried.clone_from(&version.digest);
-        self.source.clone_from(&version.source);
-        let result = loaded.map_err(NotUsed::from).and_then(|checker| {
-            let schema = ParamsSchema::parse(&checker.description().params_schema)?;
-            let next = Ready { checker, schema, digest: version.digest.clone() };
-            self.refuse_regression(&next, used_by)?;
-            Ok(next)
-        });
-        match result {
-            Ok(ready) => {
-                self.ready = Some(ready);
-                self.error = None;
-                Ok(())
-            }
-            Err(error) => {
-                self.error = Some(error.to_string());
-                Err(error)
-            }
+    /// Holds a version that works against the checks that run and against the gate.
+    pub fn judge(&self, new: &Ready, context: &Context<'_>) -> Judgement {
+        if !new.is_file() {
+            return Judgement::LetIn;
+        }
+        if let Err(unsuitable) = self.refuse_regression(new, &context.checks) {
+            return Judgement::Hold(Why::Unsuitable(unsuitable.to_string()));
+        }
+        let accepted = context.accepted.map(|entry| Before { digest: &entry.digest, powers: &entry.powers });
+        let running = self.running.as_ref();
+        let running = running.map(|ready| Before { digest: &ready.digest, powers: ready.checker.powers() });
+        let candidate = Candidate {
+            digest: &new.digest,
+            powers: new.checker.powers(),
+            bundled: false,
+            taken: context.taken == Some(&new.digest),
+            lost: context.lost && context.accepted.is_none(),
+        };
+        match gate::decide(context.rules, context.name, accepted.or(running), candidate) {
+            Decision::LetIn => Judgement::LetIn,
+            Decision::Park(_) if context.approved => Judgement::LetIn,
+            Decision::Park(why) => Judgement::Hold(Why::Approval(why)),
+            Decision::Refuse(why) => Judgement::Refuse(why),
         }
     }
 
     /// A check that runs must not be stopped by a new version of its checker.
-    fn refuse_regression<'a>(
-        &self,
-        next: &Ready,
-        mut used_by: impl Iterator<Item = &'a CheckDef>,
-    ) -> Result<(), NotUsed> {
-        let Some(ready) = &self.ready else { return Ok(()) };
-        let lost = used_by.find_map(|check| {
+    fn refuse_regression(&self, next: &Ready, checks: &[&CheckDef]) -> Result<(), NotUsed> {
+        let Some(ready) = &self.running else { return Ok(()) };
+        let lost = checks.iter().find_map(|check| {
             let problem = next.suits(check).err()?;
             ready.suits(check).is_ok().then(|| NotUsed::Unsuitable { check: check.name.clone(), problem })
         });
         lost.map_or(Ok(()), Err)
     }
 
-    pub fn info(&self, name: &Name, checks: Vec<Name>) -> PluginInfo {
-        let description = self.ready.as_ref().map(|ready| ready.checker.description());
-        let state = match (&self.ready, &self.error) {
-            (Some(_), None) => "ready",
-            (Some(_), Some(_)) => "kept",
-            (None, _) => "broken",
-        };
-        PluginInfo {
-            name: name.clone(),
-            source: self.source.clone(),
-            state,
-            digest: self.ready.as_ref().map(|ready| ready.digest.clone()),
-            version: description.map(|description| description.version.clone()),
-            summary: description.map(|description| description.summary.clone()),
-            schemes: description.map(|description| description.schemes.clone()).unwrap_or_default(),
-            params_schema: description.and_then(|d| serde_json::from_str(&d.params_schema).ok()),
-            checks,
-            error: self.error.clone(),
+    /// Swaps a version in. Runs in flight end on the one before.
+    pub fn swap_in(&mut self, ready: Ready) {
+        self.settle();
+        self.running = Some(ready);
+    }
+
+    /// What is on disk is what runs: nothing else is to be said. True if something was.
+    pub fn settle(&mut self) -> bool {
+        (self.suspect, self.postponed) = (None, None);
+        let (held, failure) = (self.held.take(), self.failure.take());
+        held.is_some() || failure.is_some()
+    }
+
+    pub fn hold(&mut self, ready: Ready, why: Why) {
+        self.settle();
+        self.held = Some(Held { ready, why });
+    }
+
+    /// What was postponed is not, any more.
+    pub fn retry_now(&mut self) {
+        if let Some(before) = &mut self.postponed {
+            before.until = Instant::now();
         }
     }
-}
 
-/// A bundled checker that no check names.
-pub fn unused(name: Name, version: &Version) -> PluginInfo {
-    PluginInfo {
-        name,
-        source: version.source.clone(),
-        state: "unused",
-        digest: Some(version.digest.clone()),
-        version: None,
-        summary: None,
-        schemes: Vec::new(),
-        params_schema: None,
-        checks: Vec::new(),
-        error: None,
+    /// Takes what is held out, to be judged anew.
+    pub fn take_held(&mut self) -> Option<Held> {
+        self.held.take()
+    }
+
+    pub fn put_back(&mut self, held: Held) {
+        self.held = Some(held);
+    }
+
+    pub fn fail(&mut self, digest: String, error: &NotUsed) {
+        self.settle();
+        let pinned = matches!(error, NotUsed::Refused(_));
+        self.failure = Some(Failure { digest, text: error.to_string(), pinned });
+    }
+
+    /// The same file under another path, or a bundled one that became a file.
+    pub fn moved_to(&mut self, source: &str) -> bool {
+        let moved = self.source != source;
+        source.clone_into(&mut self.source);
+        match &mut self.running {
+            Some(ready) if ready.source != source => {
+                source.clone_into(&mut ready.source);
+                true
+            }
+            _ => moved,
+        }
     }
 }

@@ -1,26 +1,32 @@
-//! Swapping and binding over a fake compiler. The files, the watch and the real compiler are tested end to end.
+//! Swapping and binding over a fake checker. The loop has its own tests; the real compiler is tested end to end.
 
 use std::sync::Mutex;
 
 use serde_json::json;
 
 use crate::model::check::{BoxFuture, Check, CheckDef};
-use crate::model::checkset::{Binding, Checker, Description, LoadError, Scheme};
+use crate::model::checkset::{Binding, Checker, Description, LoadError, PluginRules, Powers, Scheme};
 use crate::model::grant::Protocol;
 use crate::model::outcome::{Ending, FaultKind};
 use crate::model::target::Target;
 use crate::model::testing::{FakeCheck, definition, name};
 
+use super::slot::{Context, Judgement, NotUsed, Ready, Why};
 use super::*;
 
 struct FakeChecker {
     description: Description,
+    powers: Powers,
     bound: Mutex<Vec<Binding>>,
 }
 
 impl Checker for FakeChecker {
     fn description(&self) -> &Description {
         &self.description
+    }
+
+    fn powers(&self) -> &Powers {
+        &self.powers
     }
 
     fn bind(self: Arc<Self>, binding: Binding) -> Arc<dyn Check> {
@@ -33,24 +39,30 @@ impl Checker for FakeChecker {
 fn checker(schema: serde_json::Value, schemes: &[(&str, Option<u16>)]) -> Arc<FakeChecker> {
     let schemes = schemes.iter().map(|(name, port)| Scheme { name: (*name).into(), default_port: *port }).collect();
     let description = Description { params_schema: schema.to_string(), schemes, ..Description::default() };
-    Arc::new(FakeChecker { description, bound: Mutex::default() })
+    Arc::new(FakeChecker { description, powers: Powers::new(), bound: Mutex::default() })
 }
 
-fn version(digest: &str) -> Version {
-    Version { source: "/p/tcp.wasm".into(), digest: digest.into(), bytes: Arc::from([]) }
+fn ready(digest: &str, checker: Arc<FakeChecker>) -> Ready {
+    Ready::new("/p/tcp.wasm".into(), digest.into(), checker).expect("a good schema")
 }
 
 fn slot(checker: Arc<FakeChecker>) -> Slot {
-    let version = version("1");
-    let mut slot = Slot::new(&version);
-    slot.take(&version, Ok(checker), std::iter::empty()).expect("a good version");
+    let mut slot = Slot::default();
+    slot.swap_in(ready("1", checker));
     slot
+}
+
+fn judged(slot: &Slot, new: &Ready, checks: Vec<&CheckDef>) -> Judgement {
+    let (own, rules) = (name("tcp"), PluginRules::default());
+    let context =
+        Context { name: &own, rules: &rules, accepted: None, taken: None, lost: false, checks, approved: false };
+    slot.judge(new, &context)
 }
 
 fn bind(check: CheckDef, slot: Option<Slot>) -> Arc<dyn Check> {
     let definitions = Definitions { checks: [(check.name.clone(), Arc::new(check))].into(), ..Definitions::default() };
     let slots = slot.into_iter().map(|slot| (name("tcp"), slot)).collect();
-    bind::bind_all(&definitions, &slots).into_values().next().expect("one check")
+    bind::bind_all(&definitions, &slots, &[], false).into_values().next().expect("one check")
 }
 
 fn fault_of(check: Arc<dyn Check>) -> (FaultKind, String) {
@@ -69,34 +81,35 @@ fn with_target(target: &str) -> CheckDef {
 #[test]
 fn a_bad_version_keeps_the_good_one() {
     let mut slot = slot(checker(json!({}), &[]));
-    let bad = LoadError::NotAComponent("garbage".into());
-    slot.take(&version("2"), Err(bad), std::iter::empty()).expect_err("not used");
-    assert!(slot.is_ready() && slot.has_tried(&version("2")));
-    let info = slot.info(&name("tcp"), Vec::new());
-    assert_eq!((info.state, info.digest.as_deref()), ("kept", Some("1")));
-    assert!(info.error.expect("an error").contains("garbage"));
-    slot.take(&version("3"), Ok(checker(json!({}), &[])), std::iter::empty()).expect("good again");
-    assert_eq!(slot.info(&name("tcp"), Vec::new()).state, "ready");
+    slot.fail("2".into(), &LoadError::NotAComponent("garbage".into()).into());
+    assert!(slot.runs("1") && slot.known().contains("2"));
+    assert!(slot.error().expect("an error").contains("garbage"));
+    slot.swap_in(ready("3", checker(json!({}), &[])));
+    assert!(slot.runs("3") && slot.error().is_none());
 }
 
 #[test]
 fn a_version_that_refuses_params_which_run_is_not_swapped_in() {
     let strict = || checker(json!({"required": ["must"]}), &[]);
     let check = definition("a", &[]);
-    let mut slot = slot(checker(json!({}), &[]));
-    let error = slot.take(&version("2"), Ok(strict()), std::iter::once(&check)).expect_err("not used");
-    assert!(error.to_string().contains("check a"), "{error}");
-    assert_eq!(slot.info(&name("tcp"), Vec::new()).digest.as_deref(), Some("1"));
-    slot.take(&version("3"), Ok(strict()), std::iter::empty()).expect("nobody minds");
+    let slot = slot(checker(json!({}), &[]));
+    let judgement = judged(&slot, &ready("2", strict()), vec![&check]);
+    assert!(matches!(&judgement, Judgement::Hold(Why::Unsuitable(why)) if why.contains("check a")), "{judgement:?}");
+    assert_eq!(judged(&slot, &ready("3", strict()), Vec::new()), Judgement::LetIn, "nobody minds");
 }
 
 #[test]
 fn a_hostile_schema_is_a_broken_plugin() {
-    let version = version("1");
-    let mut slot = Slot::new(&version);
     let hostile = checker(json!({"$ref": "https://example.org/"}), &[]);
-    slot.take(&version, Ok(hostile), std::iter::empty()).expect_err("not used");
-    assert_eq!(slot.info(&name("tcp"), Vec::new()).state, "broken");
+    assert!(matches!(Ready::new("/p/tcp.wasm".into(), "1".into(), hostile), Err(NotUsed::Schema(_))));
+}
+
+#[test]
+fn a_check_waits_for_its_plugin_and_is_never_run() {
+    let check = bind(definition("a", &[]), Some(Slot::default()));
+    assert!(!check.is_ready());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    assert!(matches!(runtime.block_on(check.run(None)).ending, Ending::NotRun(_)));
 }
 
 #[test]

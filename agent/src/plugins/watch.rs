@@ -1,104 +1,205 @@
-//! Notices that something in the watched directories changed. Directories are watched, never files, and their parents
-//! with them, so that a directory that is replaced or made later is seen. What changed is not asked here.
+//! Notices that something changed where definitions and plugins are read from. Directories are watched, never files:
+//! also those that hold a directory, so that one that is replaced or made later is seen, and those that links lead to.
+//! What changed is not asked here.
+//!
+//! Where the kernel does not tell of changes, or gives no more watches, the caller looks every [`POLL`] instead, and
+//! people are told why.
 
-use std::collections::BTreeMap;
+mod remote;
+mod trail;
+mod watches;
+
 use std::collections::btree_map::Entry;
-use std::os::unix::fs::MetadataExt as _;
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use notify::event::{AccessKind, AccessMode};
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::{Error, ErrorKind};
+use rustix::io::Errno;
 use tokio::sync::mpsc;
 
-/// Notifications can be lost, and some file systems send none.
+use crate::model::checkset::Places;
+
+use super::look::At;
+
+use self::trail::{Filter, Wanted};
+use self::watches::{Identity, Watches};
+
+/// Notifications can be lost.
 const SAFETY: Duration = Duration::from_secs(60);
 /// Without notifications.
 const POLL: Duration = Duration::from_secs(5);
+/// Directories that links lead to, and what else is watched: `max_user_watches` is shared with everybody.
+const MAX_WATCHED: usize = 256;
 
 pub struct Watch {
-    dirs: Vec<PathBuf>,
-    events: mpsc::Sender<()>,
-    watcher: Option<RecommendedWatcher>,
-    /// What is watched, with its device and inode: another directory under the same path is watched anew.
-    watched: BTreeMap<PathBuf, (u64, u64)>,
-    complained: bool,
+    /// None before the first look, while they are arranged, and where there cannot be any.
+    watches: Option<Watches>,
+    /// One is enough: an event means that a look is to be made.
+    sender: mpsc::Sender<()>,
+    events: mpsc::Receiver<()>,
+    /// What is said of the watches: once.
+    troubles: BTreeSet<String>,
+    /// Directories of which it was said that they are polled.
+    remote: BTreeSet<PathBuf>,
+    polls: bool,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        let (sender, events) = mpsc::channel(1);
+        let (troubles, remote) = (BTreeSet::new(), BTreeSet::new());
+        Self { watches: None, sender, events, troubles, remote, polls: false }
+    }
+}
+
+/// What is watched from now on.
+#[derive(Debug, Default)]
+pub struct Arranged {
+    watches: Option<Watches>,
+    remote: BTreeMap<PathBuf, &'static str>,
+    troubles: BTreeSet<String>,
+    /// Something is watched that was not before: what changed until then was no event.
+    renewed: bool,
 }
 
 impl Watch {
-    pub fn new(dirs: Vec<PathBuf>, events: mpsc::Sender<()>) -> Self {
-        Self { dirs, events, watcher: None, watched: BTreeMap::new(), complained: false }
-    }
-
     /// How long to wait before looking without having been told to.
     pub fn safety_interval(&self) -> Duration {
-        if self.complained { POLL } else { SAFETY }
+        if self.polls { POLL } else { SAFETY }
     }
 
-    /// Watches what is to be watched and is not yet; to be called before each look.
-    pub fn start(&mut self) {
-        if let Err(error) = self.try_start() {
-            if !self.complained {
-                let seconds = POLL.as_secs();
-                tracing::warn!("changes of files are not notified, looking every {seconds} s instead: {error}");
-            }
-            self.complained = true;
-        } else {
-            self.complained = false;
+    /// What arranges the watches, to be called on a blocking thread before each look.
+    pub fn arranging(&mut self) -> impl FnOnce(&Places, &At) -> Arranged + Send + use<> {
+        let (before, events) = (self.watches.take(), self.sender.clone());
+        move |places, at| match go_on(before, events) {
+            Ok(watches) => arrange(watches, wanted(places, at), at),
+            Err(error) => Arranged { troubles: [trouble_of_all(&error)].into(), ..Arranged::default() },
         }
     }
 
-    fn try_start(&mut self) -> notify::Result<()> {
-        if self.dirs.is_empty() {
-            return Ok(());
-        }
-        if self.watcher.is_none() {
-            let (dirs, events) = (self.dirs.clone(), self.events.clone());
-            self.watcher = Some(notify::recommended_watcher(move |event| {
-                if matters(&event, &dirs) {
-                    // Full means that a look is coming anyway.
-                    let _ = events.try_send(());
-                }
-            })?);
-        }
-        let Some(watcher) = &mut self.watcher else { return Ok(()) };
-        let wanted = self.dirs.iter().flat_map(|dir| [existing(dir), dir.parent().and_then(existing)]).flatten();
-        let wanted: BTreeMap<PathBuf, (u64, u64)> =
-            wanted.filter_map(|dir| Some((dir.clone(), identity(&dir)?))).collect();
-        for (gone, _) in self.watched.iter().filter(|(dir, id)| wanted.get(*dir) != Some(id)) {
-            let _ = watcher.unwatch(gone);
-        }
-        self.watched.retain(|dir, id| wanted.get(dir) == Some(id));
-        for (dir, id) in wanted {
-            if let Entry::Vacant(vacant) = self.watched.entry(dir) {
-                watcher.watch(vacant.key(), RecursiveMode::NonRecursive)?;
-                vacant.insert(id);
+    /// Takes over what was arranged, and says what is other than before.
+    /// True if something is watched that was not before.
+    pub fn arranged(&mut self, arranged: Arranged) -> bool {
+        let seconds = POLL.as_secs();
+        for (dir, file_system) in &arranged.remote {
+            if self.remote.insert(dir.clone()) {
+                let dir = dir.display();
+                tracing::info!(
+                    "{dir} is on {file_system}, where changes of others are not notified: looking every {seconds} s"
+                );
             }
         }
-        Ok(())
+        for trouble in arranged.troubles.difference(&self.troubles) {
+            tracing::warn!("changes of files are not notified, looking every {seconds} s instead: {trouble}");
+        }
+        if arranged.troubles.is_empty() && !self.troubles.is_empty() {
+            tracing::info!("changes of files are notified again");
+        }
+        self.polls = !arranged.remote.is_empty() || !arranged.troubles.is_empty();
+        (self.watches, self.troubles) = (arranged.watches, arranged.troubles);
+        arranged.renewed
+    }
+
+    /// Waits until something changed. Safe to cancel.
+    pub async fn changed(&mut self) {
+        if self.events.recv().await.is_none() {
+            pending().await
+        }
     }
 }
 
-/// The directory itself, or the nearest one above it that is there.
-fn existing(dir: &Path) -> Option<PathBuf> {
-    dir.ancestors().find(|dir| dir.is_dir()).map(Path::to_owned)
-}
-
-fn identity(dir: &Path) -> Option<(u64, u64)> {
-    std::fs::metadata(dir).ok().map(|meta| (meta.dev(), meta.ino()))
-}
-
-/// Reading makes events too, which must not lead to more reading; and of a parent's events only those about the
-/// watched directories count.
-fn matters(event: &notify::Result<Event>, dirs: &[PathBuf]) -> bool {
-    let Ok(event) = event else { return true };
-    if event.need_rescan() {
-        return true;
+fn go_on(before: Option<Watches>, events: mpsc::Sender<()>) -> notify::Result<Watches> {
+    let Some(mut watches) = before else { return Watches::begin(events) };
+    match watches.check() {
+        Ok(()) => Ok(watches),
+        Err(error) => {
+            tracing::warn!("the notifications of changes broke off, beginning anew: {error}");
+            Watches::begin(events)
+        }
     }
-    let writes = match event.kind {
-        EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
-        _ => true,
-    };
-    let about = |path: &PathBuf| dirs.iter().any(|dir| path.starts_with(dir) || dir.starts_with(path));
-    writes && (event.paths.is_empty() || event.paths.iter().any(about))
 }
+
+fn wanted(places: &Places, at: &At) -> Wanted {
+    let mut wanted = Wanted::default();
+    let kinds = [(&places.plugin_dirs, Some(".wasm")), (&places.conf_dirs, Some(".toml")), (&places.secret_dirs, None)];
+    for (dirs, ending) in kinds {
+        for dir in dirs {
+            at.is(dir);
+            wanted.directory(dir, ending);
+        }
+    }
+    if let Some(main) = &places.main {
+        at.is(main);
+        wanted.file(main);
+    }
+    wanted
+}
+
+fn arrange(mut watches: Watches, wanted: Wanted, at: &At) -> Arranged {
+    let mut arranged = Arranged::default();
+    if wanted.0.len() > MAX_WATCHED {
+        let text = format!("{} directories would have to be watched, more than {MAX_WATCHED}", wanted.0.len());
+        arranged.troubles.insert(text);
+    }
+    let mut dirs = BTreeMap::new();
+    for (dir, filter) in wanted.0.into_iter().take(MAX_WATCHED) {
+        at.is(&dir);
+        if filter.content
+            && let Some(file_system) = remote::file_system(&dir)
+        {
+            arranged.remote.insert(dir.clone(), file_system);
+        }
+        match Identity::of(&dir).map(|identity| identity.map(|identity| dirs.entry(identity))) {
+            Ok(Some(Entry::Vacant(vacant))) => {
+                vacant.insert((dir, filter));
+            }
+            Ok(Some(Entry::Occupied(mut occupied))) => merge(&mut occupied.get_mut().1, filter),
+            // It went meanwhile, which is an event where it was.
+            Ok(None) => {}
+            Err(error) => {
+                arranged.troubles.insert(trouble(&dir, &error.into()));
+            }
+        }
+    }
+    let failed = watches.watch_only(dirs, at);
+    arranged.renewed = watches.renewed;
+    arranged.troubles.extend(failed.iter().map(|(dir, error)| trouble(dir, error)));
+    arranged.watches = Some(watches);
+    arranged
+}
+
+/// One directory under two paths has one watch.
+fn merge(filter: &mut Filter, other: Filter) {
+    filter.all |= other.all;
+    filter.volumes |= other.volumes;
+    filter.content |= other.content;
+    filter.names.extend(other.names);
+    filter.endings.extend(other.endings);
+}
+
+fn trouble(dir: &Path, error: &Error) -> String {
+    match &error.kind {
+        ErrorKind::MaxFilesWatch => "this user has as many watches as the kernel allows; raise it: \
+                                     `sysctl fs.inotify.max_user_watches=524288`"
+            .to_owned(),
+        ErrorKind::Io(error) => format!("{}: {error}", dir.display()),
+        _ => error.to_string(),
+    }
+}
+
+fn trouble_of_all(error: &Error) -> String {
+    match &error.kind {
+        ErrorKind::Io(error) if error.raw_os_error() == Some(Errno::MFILE.raw_os_error()) => {
+            "this user has as many inotify instances as the kernel allows; raise it: \
+             `sysctl fs.inotify.max_user_instances=1024`"
+                .to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+#[path = "watch/watch_tests.rs"]
+mod tests;
