@@ -6,11 +6,16 @@
 //! Whoever can write them is trusted, so files that others can write are refused.
 
 pub mod demo;
+pub mod effective;
 mod entries;
 mod host;
 mod last_good;
+mod notes;
+mod plugins;
 mod powers;
+mod quoted;
 mod raw;
+mod reading;
 mod registry;
 mod report;
 mod secrets;
@@ -20,21 +25,24 @@ mod units;
 mod validate;
 mod whereabouts;
 
-use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::files::{self, FileError};
-use crate::model::checkset::Definitions;
+use crate::model::checkset::{Definitions, Places};
 use crate::model::name::Name;
-use crate::{discovery, health, http, plugins, sandbox, schedule};
+use crate::{discovery, health, http, sandbox, schedule};
 
 use self::entries::{Defaults, Entries};
-use self::raw::{RawAgent, RawEntries, RawMain};
+use self::notes::Notes;
+use self::raw::{RawEntries, RawMain};
+use self::reading::Read;
 use self::secrets::Secrets;
-use self::table::{Context, Kind, Place, Table};
+use self::table::{Absent, Context, Kind, Place, Table};
 
+pub use self::effective::{Section, Setting};
 pub use self::last_good::{LastGood, LastGoodError};
+pub use self::reading::state_dir_of;
 pub use self::source::ReloadingSource;
 pub use self::table::Mistake;
 pub use self::validate::default_state_dir;
@@ -44,11 +52,6 @@ pub use self::whereabouts::{Whereabouts, whereabouts_of};
 pub const EXIT_CONFIG: u8 = 78;
 /// Where the main file is looked for unless `--config` says otherwise.
 pub const DEFAULT_FILE: &str = "/etc/vitald/vitald.toml";
-
-/// A configuration is written by people: larger files are something else.
-const MAX_FILE: u64 = 4 * 1024 * 1024;
-/// More drop-ins than a host has checks.
-const MAX_FILES: usize = 20_000;
 
 /// Where the running configuration comes from; `config` in `/health`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +77,7 @@ pub struct Config {
     pub agent_id: Name,
     pub state_dir: PathBuf,
     pub http: http::Config,
-    pub plugins: plugins::Config,
+    pub plugins: crate::plugins::Config,
     pub sandbox: sandbox::Config,
     pub schedule: schedule::Config,
     pub health: health::Config,
@@ -86,6 +89,10 @@ pub struct Config {
     /// None: nothing is reported.
     pub report: Option<crate::report::Config>,
     pub definitions: Arc<Definitions>,
+    /// What of all this only a start takes over, to be compared with what is written later.
+    pub at_start: Vec<Section>,
+    /// Secrets of the registry and of reports that are not there, where that is no mistake.
+    pub absent: Vec<Mistake>,
 }
 
 /// A configuration with mistakes, all of them.
@@ -122,13 +129,22 @@ pub struct Loaded {
 
 /// Reads the main file and its drop-ins.
 pub fn load(path: &Path) -> Result<Loaded, Mistakes> {
-    let main = read_file(path).map_err(|error| Mistakes(vec![in_file(path, error.to_string())]))?;
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let main = SourceFile { path, text: main };
-    let (drop_ins, mut mistakes) = read_drop_ins(&conf_dirs_of(&main));
-    let sources = Sources { main, drop_ins };
-    match build(&sources) {
-        Ok(config) if mistakes.is_empty() => Ok(Loaded { config, sources }),
+    let Read { sources, mistakes } = reading::read(path, || last_good::held(path))?;
+    let (config, _) = with_mistakes(mistakes, make(&sources, Purpose::Start))?;
+    Ok(Loaded { config, sources })
+}
+
+/// The effective configuration of a main file and its drop-ins, with the place of every value.
+pub fn explain(path: &Path) -> Result<Vec<Section>, Mistakes> {
+    let Read { sources, mistakes } = reading::read(path, || last_good::held(path))?;
+    let (config, notes) = with_mistakes(mistakes, make(&sources, Purpose::Start))?;
+    Ok(effective::all(&config, &notes))
+}
+
+/// What could not be read is as wrong as what could not be understood.
+fn with_mistakes<T>(mut mistakes: Vec<Mistake>, made: Result<T, Mistakes>) -> Result<T, Mistakes> {
+    match made {
+        Ok(made) if mistakes.is_empty() => Ok(made),
         Ok(_) => Err(Mistakes(mistakes)),
         Err(Mistakes(more)) => {
             mistakes.extend(more);
@@ -137,94 +153,66 @@ pub fn load(path: &Path) -> Result<Loaded, Mistakes> {
     }
 }
 
-/// The state directory that a main file names, as far as it can be read: where its last good copy lies.
-pub fn state_dir_of(path: &Path) -> PathBuf {
-    let text = read_file(path).unwrap_or_default();
-    with_agent(&SourceFile { path: path.to_owned(), text }, |raw, base| {
-        raw.and_then(|raw| raw.state_dir.as_ref()).map(|field| base.join(&field.value))
-    })
-    .unwrap_or_else(default_state_dir)
-}
-
-fn conf_dirs_of(main: &SourceFile) -> Vec<PathBuf> {
-    with_agent(main, |raw, base| {
-        validate::directories(raw.map_or(&None, |raw| &raw.conf_dirs), &["/etc/vitald/conf.d"], base)
-    })
-}
-
-/// A first look at `[agent]` alone, whose mistakes the second look reports.
-fn with_agent<T>(main: &SourceFile, look: impl FnOnce(Option<&RawAgent>, &Path) -> T) -> T {
-    let secrets = Secrets::default();
-    let base = main.path.parent().unwrap_or(Path::new("/"));
-    let context = Context { secrets: &secrets, base, mistakes: RefCell::default() };
-    let mut table = Table::parse(&main.text, &main.path, &context);
-    let agent = table.table("agent").map(RawAgent::read);
-    look(agent.as_ref(), base)
-}
-
-fn read_file(path: &Path) -> Result<String, FileError> {
-    files::check_owner(path)?;
-    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-        files::check_owner(dir)?;
-    }
-    let bytes = files::read_capped(path, MAX_FILE)?;
-    String::from_utf8(bytes).map_err(|error| FileError::Io {
-        path: path.to_owned(),
-        source: std::io::Error::new(std::io::ErrorKind::InvalidData, format!("not UTF-8 text: {error}")),
-    })
-}
-
-fn in_file(path: &Path, problem: String) -> Mistake {
-    let place = Place { file: path.to_owned(), ..Place::default() };
-    Mistake { place, problem, kind: Kind::Meaning }
-}
-
-/// All `*.toml` of the conf dirs, in the order of their names. A directory that is not there holds none.
-fn read_drop_ins(dirs: &[PathBuf]) -> (Vec<SourceFile>, Vec<Mistake>) {
-    let (mut found, mut mistakes) = (Vec::new(), Vec::new());
-    for dir in dirs {
-        let entries = match std::fs::read_dir(dir) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => {
-                mistakes.push(in_file(dir, error.to_string()));
-                continue;
-            }
-        };
-        let mut paths: Vec<PathBuf> =
-            entries.flatten().map(|entry| entry.path()).filter(|path| is_drop_in(path)).take(MAX_FILES).collect();
-        paths.sort();
-        for path in paths {
-            match read_file(&path) {
-                Ok(text) => found.push(SourceFile { path, text }),
-                // It went between the listing and the reading; the next look will not list it.
-                Err(error) if error.is_missing() => {}
-                Err(error) => mistakes.push(in_file(&path, error.to_string())),
-            }
-        }
-    }
-    (found, mistakes)
-}
-
-/// Editors' and tools' temporary files start with a dot.
-fn is_drop_in(path: &Path) -> bool {
-    let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-    !hidden && path.extension().is_some_and(|extension| extension == "toml")
-}
-
 /// Makes a configuration from its sources.
 pub fn build(sources: &Sources) -> Result<Config, Mistakes> {
+    make(sources, Purpose::Start).map(|(config, _)| config)
+}
+
+/// What of an agent that runs holds until it is started again, whatever the file says meanwhile.
+#[derive(Debug, Clone)]
+struct Running {
+    /// Services are named after it.
+    agent_id: Name,
+    /// What is defined must be fit to be written there.
+    registry: Option<crate::registry::Config>,
+}
+
+/// What a configuration is made for.
+#[derive(Debug, Clone, Copy)]
+enum Purpose<'a> {
+    Start,
+    /// A start whose files are wrong.
+    LastGood,
+    Running(&'a Running),
+}
+
+impl<'a> Purpose<'a> {
+    fn running(self) -> Option<&'a Running> {
+        match self {
+            Self::Running(running) => Some(running),
+            Self::Start | Self::LastGood => None,
+        }
+    }
+
+    fn absent(self) -> Absent {
+        match self {
+            Self::Start => Absent::Refuse,
+            Self::LastGood => Absent::LeaveOut,
+            Self::Running(_) => Absent::Ignore,
+        }
+    }
+}
+
+/// Makes a configuration, and notes where each value stands.
+fn make(sources: &Sources, purpose: Purpose<'_>) -> Result<(Config, Notes), Mistakes> {
     let base = sources.main.path.parent().unwrap_or(Path::new("/"));
-    let secret_dirs =
-        with_agent(&sources.main, |raw, _| validate::secret_dirs(raw.map_or(&None, |raw| &raw.secret_dirs), base));
-    let secrets = Secrets { dirs: secret_dirs.clone() };
-    let context = Context { secrets: &secrets, base, mistakes: RefCell::default() };
-    let config = assemble(sources, secret_dirs, &context);
-    let mut mistakes = context.mistakes.into_inner();
+    let secret_dirs = reading::with_agent(&sources.main, |raw, _| {
+        validate::secret_dirs(raw.map_or(&None, |raw| &raw.secret_dirs), base)
+    });
+    let secrets = Secrets::below(secret_dirs.clone());
+    let context = Context { absent: purpose.absent(), ..Context::new(&secrets, base) };
+    let config = assemble(sources, purpose.running(), secret_dirs, &context);
+    let (absent, mut mistakes) = context.absent.part(context.mistakes.into_inner());
+    let notes = context.notes.into_inner();
+    quoted::hide(&mut mistakes, &context.put_in.into_inner());
     mistakes.sort_by(|a, b| (&a.place.file, a.place.line).cmp(&(&b.place.file, b.place.line)));
     drop_consequences(&mut mistakes);
     match config {
-        Some(config) if mistakes.is_empty() => Ok(config),
+        Some(mut config) if mistakes.is_empty() => {
+            config.at_start = effective::at_start(&config, &notes);
+            config.absent = absent;
+            Ok((config, notes))
+        }
         _ => Err(Mistakes(mistakes)),
     }
 }
@@ -241,37 +229,45 @@ fn drop_consequences(mistakes: &mut Vec<Mistake>) {
     });
 }
 
-fn assemble(sources: &Sources, secret_dirs: Vec<PathBuf>, context: &Context<'_>) -> Option<Config> {
+fn assemble(
+    sources: &Sources,
+    running: Option<&Running>,
+    secret_dirs: Vec<PathBuf>,
+    context: &Context<'_>,
+) -> Option<Config> {
     let main = &sources.main;
     let raw = RawMain::read(Table::parse(&main.text, &main.path, context));
     let file = Place { file: main.path.clone(), ..Place::default() };
     let agent = validate::agent(raw.agent.as_ref(), &file, secret_dirs, context);
     let host = self::host::host(raw.host.as_ref(), context);
-    let defaults = Defaults::new(raw.defaults.as_ref(), context);
     // Mistakes in the entries are to be found even if the agent has no id.
     let id = agent.as_ref().map(|agent| agent.id.clone()).or_else(|| "agent".parse().ok())?;
-    let sandbox = validate::sandbox(raw.sandbox.as_ref(), raw.dns.as_ref(), &id, context);
-    let mut entries = Entries::new(&id, &defaults, context);
-    entries.add(&raw.entries);
-    for file in &sources.drop_ins {
-        entries.add(&RawEntries::read(Table::parse(&file.text, &file.path, context)));
-    }
-    let (definitions, places) = entries.finish();
+    let mut sandbox = validate::sandbox(raw.sandbox.as_ref(), raw.dns.as_ref(), &id, context);
+    sandbox.cache_dir = agent.as_ref().map(|agent| agent.state_dir.join("compiled"));
+    let (definitions, places) =
+        definitions(sources, &raw, agent.as_ref(), running.map_or(&id, |running| &running.agent_id), context);
     let targets = report::reports(&raw.reports, context);
     let agent = agent?;
     let registry = raw.registry.as_ref().and_then(|raw| {
         let config = registry::registry(raw, &agent, context)?;
-        registry::clashes(raw, &config, &definitions, |service| places.get(service).cloned(), context);
+        registry::clashes(&raw.place, &config, &definitions, |service| places.get(service).cloned(), context);
         Some(config)
     });
+    if let Some(active) = running.and_then(|running| running.registry.as_ref()) {
+        let place = raw.registry.as_ref().map_or(&file, |raw| &raw.place);
+        registry::clashes_now(
+            place,
+            active,
+            registry.as_ref(),
+            &definitions,
+            |name| places.get(name).cloned(),
+            context,
+        );
+    }
     let discovery = raw.discovery.as_ref().and_then(|raw| registry::discovery(raw, registry.as_ref(), context));
     Some(Config {
         http: http::Config { listen: agent.listen.clone() },
-        plugins: plugins::Config {
-            plugin_dirs: agent.plugin_dirs,
-            conf_dirs: agent.conf_dirs,
-            secret_dirs: agent.secret_dirs,
-        },
+        plugins: crate::plugins::Config { state_dir: agent.state_dir.clone() },
         schedule: schedule::Config { concurrency: sandbox.concurrency },
         sandbox,
         health: health::Config { state_dir: agent.state_dir.clone() },
@@ -284,9 +280,38 @@ fn assemble(sources: &Sources, secret_dirs: Vec<PathBuf>, context: &Context<'_>)
             targets,
         }),
         definitions: Arc::new(definitions),
+        at_start: Vec::new(),
+        absent: Vec::new(),
         agent_id: agent.id,
         state_dir: agent.state_dir,
     })
+}
+
+/// What is taken over while the agent runs; and where each service stands.
+fn definitions(
+    sources: &Sources,
+    raw: &RawMain,
+    agent: Option<&validate::Agent>,
+    id: &Name,
+    context: &Context<'_>,
+) -> (Definitions, BTreeMap<Name, Place>) {
+    let defaults = Defaults::new(raw.defaults.as_ref(), context);
+    let mut entries = Entries::new(id, &defaults, context);
+    entries.add(&raw.entries);
+    for file in &sources.drop_ins {
+        entries.add(&RawEntries::read(Table::parse(&file.text, &file.path, context)));
+    }
+    let (mut definitions, places) = entries.finish();
+    definitions.rules = self::plugins::rules(raw.plugins.as_ref(), context);
+    if let Some(agent) = agent {
+        definitions.places = Places {
+            main: Some(sources.main.path.clone()),
+            plugin_dirs: agent.plugin_dirs.clone(),
+            conf_dirs: agent.conf_dirs.clone(),
+            secret_dirs: agent.secret_dirs.clone(),
+        };
+    }
+    (definitions, places)
 }
 
 #[cfg(test)]

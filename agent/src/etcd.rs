@@ -8,7 +8,7 @@ mod connect;
 mod error;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use etcd_client::Client;
@@ -34,8 +34,37 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     pub username: String,
-    pub password: String,
+    pub password: Password,
 }
+
+/// A password as it is now. Clones share it: one that was changed is what the next connection says.
+#[derive(Clone)]
+pub struct Password(Arc<RwLock<String>>);
+
+impl Password {
+    pub fn new(password: String) -> Self {
+        Self(Arc::new(RwLock::new(password)))
+    }
+
+    pub fn get(&self) -> String {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// True if it was another one.
+    pub fn set(&self, password: String) -> bool {
+        let mut own = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *own, password);
+        before != *own
+    }
+}
+
+impl PartialEq for Password {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.get() == other.get()
+    }
+}
+
+impl Eq for Password {}
 
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::validate::DEFAULT_LISTEN;
 use super::{Loaded, Mistakes, SourceFile, Sources, build};
@@ -14,7 +15,10 @@ pub fn load(state_dir: &Path) -> Result<Loaded, Mistakes> {
     let text = TEXT.replace("@PORT@", &port.to_string()).replace("@STATE_DIR@", &state_dir.display().to_string());
     let main = SourceFile { path: "(demonstration)".into(), text };
     let sources = Sources { main, drop_ins: Vec::new() };
-    Ok(Loaded { config: build(&sources)?, sources })
+    let mut config = build(&sources)?;
+    // There is no file to be watched.
+    Arc::make_mut(&mut config.definitions).places.main = None;
+    Ok(Loaded { config, sources })
 }
 
 fn free_port() -> Option<u16> {

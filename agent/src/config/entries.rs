@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::check::{CheckDef, Judges, OnFault, Policy, Severity};
+use crate::model::check::{CheckDef, Judges, OnFault, Policy, Severity, Written};
 use crate::model::checkset::Definitions;
 use crate::model::grant::Host;
 use crate::model::name::Name;
@@ -27,26 +27,29 @@ const MAX_THRESHOLD: u32 = 1_000;
 /// `[defaults]`, with our own where it says nothing.
 #[derive(Debug, Clone)]
 pub struct Defaults {
-    interval: Duration,
-    timeout: Duration,
-    fall: u32,
-    rise: u32,
-    retry_interval: Option<Duration>,
-    stale_after: Option<Duration>,
-    on_fault: OnFault,
+    pub interval: Duration,
+    pub timeout: Duration,
+    pub fall: u32,
+    pub rise: u32,
+    pub retry_interval: Option<Duration>,
+    pub stale_after: Option<Duration>,
+    pub on_fault: OnFault,
 }
 
 impl Defaults {
+    /// Where no file says anything.
+    pub const OWN: Self = Self {
+        interval: Duration::from_secs(10),
+        timeout: Duration::from_secs(1),
+        fall: 3,
+        rise: 2,
+        retry_interval: None,
+        stale_after: None,
+        on_fault: OnFault::Keep,
+    };
+
     pub fn new(raw: Option<&RawDefaults>, context: &Context<'_>) -> Self {
-        let mut defaults = Self {
-            interval: Duration::from_secs(10),
-            timeout: Duration::from_secs(1),
-            fall: 3,
-            rise: 2,
-            retry_interval: None,
-            stale_after: None,
-            on_fault: OnFault::Keep,
-        };
+        let mut defaults = Self::OWN;
         let Some(raw) = raw else { return defaults };
         let length = |field: &Option<Field<Length>>| field.as_ref().map(|field| field.value.0);
         defaults.interval = length(&raw.interval).unwrap_or(defaults.interval);
@@ -162,6 +165,7 @@ impl<'a> Entries<'a> {
         let definitions = Definitions {
             services: self.services.into_iter().map(|(name, (service, _))| (name, service)).collect(),
             checks: self.checks.into_iter().map(|(name, (check, _))| (name, check)).collect(),
+            ..Definitions::default()
         };
         (definitions, places)
     }
@@ -219,6 +223,10 @@ impl<'a> Entries<'a> {
         Some(CheckDef {
             name: name?,
             checker: checker?,
+            written: Written {
+                target: raw.target.as_ref().map(|field| field.written.clone()).unwrap_or_default(),
+                params: raw.params.as_ref().map(|field| field.typed().clone()).unwrap_or_default(),
+            },
             masker: masker(raw, target.as_ref()),
             target,
             judges,
@@ -329,7 +337,7 @@ fn parse_address(text: &str) -> Option<(Option<String>, u16)> {
 }
 
 /// Keys of params whose values are secret although they were typed in plainly.
-const SECRET_KEYS: [&str; 7] = ["password", "passwd", "token", "secret", "credential", "api_key", "authorization"];
+pub const SECRET_KEYS: [&str; 7] = ["password", "passwd", "token", "secret", "credential", "api_key", "authorization"];
 
 fn masker(raw: &RawCheck, target: Option<&Target>) -> Masker {
     let mut secrets: Vec<String> = Vec::new();

@@ -52,6 +52,23 @@ mirror! {
     } later []
 }
 
+/// `[plugins]`
+#[derive(Debug)]
+pub struct RawPlugins {
+    pub reload: Option<Field<String>>,
+    pub pin: Option<Field<BTreeMap<String, String>>>,
+    /// `override`, which is a word of Rust.
+    pub overrides: Option<Field<Vec<String>>>,
+}
+
+impl RawPlugins {
+    pub fn read(mut table: Table<'_>) -> Self {
+        let raw = Self { reload: table.field("reload"), pin: table.field("pin"), overrides: table.field("override") };
+        table.finish(&["reload", "pin", "override"], &[]);
+        raw
+    }
+}
+
 mirror! {
     /// `[sandbox]`
     RawSandbox {
@@ -248,6 +265,16 @@ impl RawCheck {
     }
 }
 
+impl RawReport {
+    fn read_marked(table: Table<'_>) -> (Self, bool) {
+        let context = table.context();
+        let before = context.mistakes.borrow().len();
+        let raw = Self::read(table);
+        let is_absent = context.mistakes.borrow().iter().skip(before).any(|m| m.kind == Kind::AbsentSecret);
+        (raw, is_absent)
+    }
+}
+
 /// `limits` of a check.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -272,13 +299,15 @@ pub struct RawTls {
 #[derive(Debug, Default)]
 pub struct RawMain {
     pub agent: Option<RawAgent>,
+    pub plugins: Option<RawPlugins>,
     pub sandbox: Option<RawSandbox>,
     pub registry: Option<RawRegistry>,
     pub discovery: Option<RawDiscovery>,
     pub dns: Option<RawDns>,
     pub host: Option<RawHost>,
     pub defaults: Option<RawDefaults>,
-    pub reports: Vec<RawReport>,
+    /// Each with whether a secret is not there that it names.
+    pub reports: Vec<(RawReport, bool)>,
     pub entries: RawEntries,
 }
 
@@ -290,21 +319,22 @@ pub struct RawEntries {
     pub checks: Vec<(RawCheck, Vec<String>)>,
 }
 
-const MAIN_TABLES: [&str; 10] =
-    ["agent", "sandbox", "dns", "registry", "discovery", "host", "report", "defaults", "service", "check"];
-const LATER_TABLES: [&str; 2] = ["plugins", "notify"];
+const MAIN_TABLES: [&str; 11] =
+    ["agent", "plugins", "sandbox", "dns", "registry", "discovery", "host", "report", "defaults", "service", "check"];
+const LATER_TABLES: [&str; 1] = ["notify"];
 
 impl RawMain {
     pub fn read(mut table: Table<'_>) -> Self {
         let raw = Self {
             agent: table.table("agent").map(RawAgent::read),
+            plugins: table.table("plugins").map(RawPlugins::read),
             sandbox: table.table("sandbox").map(RawSandbox::read),
             registry: table.table("registry").map(RawRegistry::read),
             discovery: table.table("discovery").map(RawDiscovery::read),
             dns: table.table("dns").map(RawDns::read),
             host: table.table("host").map(RawHost::read),
             defaults: table.table("defaults").map(RawDefaults::read),
-            reports: table.tables("report").into_iter().map(RawReport::read).collect(),
+            reports: table.tables("report").into_iter().map(RawReport::read_marked).collect(),
             entries: RawEntries::take(&mut table),
         };
         table.finish(&MAIN_TABLES, &LATER_TABLES);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::discovery::{self, Watched};
-use crate::etcd::{self, Credentials};
+use crate::etcd::{self, Credentials, Password};
 use crate::model::check::TlsDef;
 use crate::model::checkset::Definitions;
 use crate::model::name::Name;
@@ -12,7 +12,7 @@ use crate::registry::{self, Dialect, OnDown, OnStop};
 use super::entries::word;
 use super::powers;
 use super::raw::{RawDiscovery, RawRegistry};
-use super::table::{Context, Field, Place};
+use super::table::{Absent, Context, Field, Place};
 use super::validate::{Agent, ranged};
 
 const DIALECTS: [&str; 5] = ["native", "plain", "grpc", "skydns", "traefik"];
@@ -92,7 +92,9 @@ fn is_host_and_port(text: &str) -> bool {
 fn credentials(raw: &RawRegistry, context: &Context<'_>) -> Option<Credentials> {
     match (&raw.username, &raw.password) {
         (Some(username), Some(password)) => {
-            Some(Credentials { username: username.value.clone(), password: password.value.clone() })
+            let left_out = context.absent == Absent::LeaveOut && context.is_absent(&password.place);
+            let password = if left_out { String::new() } else { password.value.clone() };
+            Some(Credentials { username: username.value.clone(), password: Password::new(password) })
         }
         (Some(username), None) => {
             context.mistake(&username.place, "a username wants a password: password = \"${file:etcd-password}\"");
@@ -243,7 +245,7 @@ fn prefix(field: Option<&Field<String>>, default: &str, context: &Context<'_>) -
 
 /// Two things that would be written to one key would undo each other for ever.
 pub fn clashes(
-    raw: &RawRegistry,
+    registry: &Place,
     config: &registry::Config,
     definitions: &Definitions,
     place_of: impl Fn(&Name) -> Option<Place>,
@@ -252,18 +254,39 @@ pub fn clashes(
     if let Some((outer, inner)) = registry::nested_prefixes(config) {
         let problem =
             format!("the keys below {inner} would lie below {outer} too: give each dialect a prefix of its own");
-        return context.mistake(&raw.place, problem);
+        return context.mistake(registry, problem);
     }
     let skydns = config.dialects.iter().any(|dialect| matches!(dialect, Dialect::Skydns { .. }));
     for service in definitions.services.keys().filter(|service| skydns && service.contains('.')) {
-        let place = place_of(service).unwrap_or_else(|| raw.place.clone());
+        let place = place_of(service).unwrap_or_else(|| registry.clone());
         let problem = "the dialect skydns cannot have a service with a dot in its name: DNS would answer with it for \
                        what stands behind the dot";
         context.mistake(&place, problem);
     }
     for clash in registry::clashes(config, definitions.services.values().map(|service| &**service)) {
-        let place = clash.service.as_ref().and_then(&place_of).unwrap_or_else(|| raw.place.clone());
+        let place = clash.service.as_ref().and_then(&place_of).unwrap_or_else(|| registry.clone());
         context.mistake(&place, clash.to_string());
+    }
+}
+
+/// The same for the registry as it was started, where what is written of it is not yet so.
+pub fn clashes_now(
+    registry: &Place,
+    active: &registry::Config,
+    written: Option<&registry::Config>,
+    definitions: &Definitions,
+    place_of: impl Fn(&Name) -> Option<Place>,
+    context: &Context<'_>,
+) {
+    let keys =
+        |config: &registry::Config| (config.dialects.clone(), config.prefix.clone(), config.agents_prefix.clone());
+    if written.is_some_and(|written| keys(written) == keys(active)) {
+        return;
+    }
+    let before = context.mistakes.borrow().len();
+    clashes(registry, active, definitions, place_of, context);
+    for mistake in context.mistakes.borrow_mut().iter_mut().skip(before) {
+        mistake.problem.push_str(" (as the agent registers until its next start)");
     }
 }
 

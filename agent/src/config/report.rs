@@ -14,7 +14,7 @@ use crate::report::{Target, Url};
 use super::entries::parsed;
 use super::powers;
 use super::raw::RawReport;
-use super::table::{Context, Field, Place};
+use super::table::{Absent, Context, Field, Place};
 use super::validate::ranged;
 
 /// Reports are megabytes where checks are many: more than one a second is a stream of another kind.
@@ -28,10 +28,10 @@ const OWN_HEADERS: [HeaderName; 6] =
     [CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING];
 
 /// All `[[report]]` of the main file.
-pub fn reports(raw: &[RawReport], context: &Context<'_>) -> Vec<Target> {
+pub fn reports(raw: &[(RawReport, bool)], context: &Context<'_>) -> Vec<Target> {
     let mut found: Vec<(Target, &Place)> = Vec::new();
-    for raw in raw {
-        let Some(target) = report(raw, context) else { continue };
+    for (raw, is_absent) in raw {
+        let Some(target) = whole(raw, *is_absent, context) else { continue };
         match found.iter().find(|(other, _)| other.name == target.name) {
             Some((_, first)) => {
                 let problem =
@@ -42,6 +42,17 @@ pub fn reports(raw: &[RawReport], context: &Context<'_>) -> Vec<Target> {
         }
     }
     found.into_iter().map(|(target, _)| target).collect()
+}
+
+/// What a secret that is not there makes wrong is no mistake where the secret is none.
+fn whole(raw: &RawReport, is_absent: bool, context: &Context<'_>) -> Option<Target> {
+    if !is_absent || context.absent == Absent::Refuse {
+        return report(raw, context);
+    }
+    let before = context.mistakes.borrow().len();
+    let target = report(raw, context).filter(|_| context.absent == Absent::Ignore);
+    context.mistakes.borrow_mut().truncate(before);
+    target
 }
 
 fn report(raw: &RawReport, context: &Context<'_>) -> Option<Target> {

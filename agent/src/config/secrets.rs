@@ -1,6 +1,8 @@
 //! `${env:NAME}` and `${file:NAME}` in strings. Files are read only from below the secret directories, by their real
 //! path, so that a name cannot lead out of them.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::files::{self, FileError};
@@ -9,9 +11,11 @@ use crate::files::{self, FileError};
 const MAX_SECRET: u64 = 64 * 1024;
 
 /// Where secrets come from.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Secrets {
-    pub dirs: Vec<PathBuf>,
+    dirs: Vec<PathBuf>,
+    /// Those that were read: one configuration has one value of each, whatever is written meanwhile.
+    known: RefCell<BTreeMap<String, String>>,
 }
 
 /// A string with its secrets put in.
@@ -31,6 +35,8 @@ pub enum SecretError {
     NoVariable(String),
     #[error("there is no secret {name:?} in {}", list(dirs))]
     NoFile { name: String, dirs: Vec<PathBuf> },
+    #[error("the secret {0:?} is an absolute path, which leads out of the secret_dirs: write its name there")]
+    Absolute(String),
     #[error("the secret {name:?} leads out of {}", dir.display())]
     Outside { name: String, dir: PathBuf },
     #[error("the secret {name:?} is not UTF-8 text")]
@@ -51,6 +57,10 @@ fn list(dirs: &[PathBuf]) -> String {
 }
 
 impl Secrets {
+    pub fn below(dirs: Vec<PathBuf>) -> Self {
+        Self { dirs, known: RefCell::default() }
+    }
+
     /// Puts the secrets into a text.
     pub fn resolve(&self, written: &str) -> Result<Resolved, SecretError> {
         let mut text = String::new();
@@ -77,9 +87,17 @@ impl Secrets {
     }
 
     fn file(&self, name: &str) -> Result<String, SecretError> {
+        if let Some(secret) = self.known.borrow().get(name) {
+            return Ok(secret.clone());
+        }
+        if Path::new(name).is_absolute() {
+            return Err(SecretError::Absolute(name.to_owned()));
+        }
         for dir in &self.dirs {
             if let Some(path) = below(dir, name)? {
-                return read(&path, name);
+                let secret = read(&path, name)?;
+                self.known.borrow_mut().insert(name.to_owned(), secret.clone());
+                return Ok(secret);
             }
         }
         Err(SecretError::NoFile { name: name.to_owned(), dirs: self.dirs.clone() })
@@ -118,15 +136,19 @@ mod tests {
         std::fs::write(inside.join("db"), "pa$$word\n\n").expect("write");
         std::fs::write(dir.path().join("outside"), "x").expect("write");
         std::os::unix::fs::symlink(dir.path().join("outside"), inside.join("link")).expect("link");
-        let secrets = Secrets { dirs: vec![dir.path().join("absent"), inside] };
+        let secrets = Secrets::below(vec![dir.path().join("absent"), inside.clone()]);
         let resolved = secrets.resolve("u:${file:db}@h").expect("resolves");
         assert_eq!(resolved.text, "u:pa$$word\n@h");
         assert_eq!(resolved.secrets, ["pa$$word\n"]);
         assert!(matches!(secrets.resolve("${file:../outside}"), Err(SecretError::Outside { .. })));
         assert!(matches!(secrets.resolve("${file:link}"), Err(SecretError::Outside { .. })));
+        let absolute = secrets.resolve("${file:/etc/shadow}").expect_err("refused");
+        assert!(absolute.is_absence() && absolute.to_string().contains("absolute"), "{absolute}");
         assert!(matches!(secrets.resolve("${file:none}"), Err(SecretError::NoFile { .. })));
         assert!(matches!(secrets.resolve("${env:VITALD_NO_SUCH}"), Err(SecretError::NoVariable(_))));
         assert!(matches!(secrets.resolve("${x}"), Err(SecretError::Form(_))));
         assert!(matches!(secrets.resolve("${file:a"), Err(SecretError::Unclosed(_))));
+        std::fs::write(inside.join("db"), "changed meanwhile").expect("write");
+        assert_eq!(secrets.resolve("${file:db}").expect("resolves").text, "pa$$word\n", "one value of each");
     }
 }

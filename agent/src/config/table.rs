@@ -4,11 +4,14 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue, ValueDeserializer};
 
+use super::notes::Notes;
+use super::quoted::{self, PutIn};
 use super::secrets::Secrets;
 
 /// Something the configuration got wrong.
@@ -64,8 +67,17 @@ pub struct Field<T> {
     pub place: Place,
     /// As written, before secrets were put in; for strings alone.
     pub written: String,
+    /// The same for values of every kind; none where it is the value itself.
+    pub typed: Option<T>,
     /// The secrets that were put in.
     pub secrets: Vec<String>,
+}
+
+impl<T> Field<T> {
+    /// The value before secrets were put in.
+    pub fn typed(&self) -> &T {
+        self.typed.as_ref().unwrap_or(&self.value)
+    }
 }
 
 /// What all tables of one load share.
@@ -74,9 +86,56 @@ pub struct Context<'a> {
     /// Where relative paths start: the directory of the main file.
     pub base: &'a Path,
     pub mistakes: RefCell<Vec<Mistake>>,
+    /// Where each key stands.
+    pub notes: RefCell<Notes>,
+    /// Where secrets stand.
+    pub put_in: RefCell<Vec<PutIn>>,
+    pub absent: Absent,
 }
 
-impl Context<'_> {
+/// What becomes of a `[[report]]`, and of the password of `[registry]`, whose secret is not there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Absent {
+    /// It is a mistake.
+    #[default]
+    Refuse,
+    /// The report is left out, the password empty: everything else is worth more.
+    LeaveOut,
+    /// It is only compared with what runs.
+    Ignore,
+}
+
+impl Absent {
+    /// Parts what is no mistake from what is.
+    pub fn part(self, mistakes: Vec<Mistake>) -> (Vec<Mistake>, Vec<Mistake>) {
+        mistakes.into_iter().partition(|mistake| {
+            let key = &mistake.place.key;
+            let may_be = key == "registry.password" || key.starts_with("report.");
+            self != Self::Refuse && mistake.kind == Kind::AbsentSecret && may_be
+        })
+    }
+}
+
+/// Keys whose place makes their value a secret.
+const SECRET_PLACES: [&str; 3] = ["params", "headers", "password"];
+
+impl<'a> Context<'a> {
+    pub fn new(secrets: &'a Secrets, base: &'a Path) -> Self {
+        Self {
+            secrets,
+            base,
+            mistakes: RefCell::default(),
+            notes: RefCell::default(),
+            put_in: RefCell::default(),
+            absent: Absent::default(),
+        }
+    }
+
+    /// Is a secret of that value not there?
+    pub fn is_absent(&self, place: &Place) -> bool {
+        self.mistakes.borrow().iter().any(|mistake| mistake.kind == Kind::AbsentSecret && mistake.place == *place)
+    }
+
     pub fn mistake(&self, place: &Place, problem: impl Into<String>) {
         self.mistakes.borrow_mut().push(Mistake { place: place.clone(), problem: problem.into(), kind: Kind::Meaning });
     }
@@ -85,7 +144,7 @@ impl Context<'_> {
 /// A cursor over one table.
 pub struct Table<'a> {
     table: DeTable<'a>,
-    text: &'a str,
+    lines: Lines,
     place: Place,
     context: &'a Context<'a>,
 }
@@ -95,15 +154,16 @@ impl<'a> Table<'a> {
     pub fn parse(text: &'a str, file: &Path, context: &'a Context<'a>) -> Self {
         let place = Place { file: file.to_owned(), line: 0, key: String::new() };
         let (table, errors) = DeTable::parse_recoverable(text);
+        let lines = Lines::of(text);
         for error in errors {
-            let line = error.span().map_or(0, |span| line_of(text, span.start));
+            let line = error.span().map_or(0, |span| lines.at(span.start));
             context.mistakes.borrow_mut().push(Mistake {
                 place: Place { line, ..place.clone() },
                 problem: format!("not TOML: {}", one_line(error.message())),
                 kind: Kind::Syntax,
             });
         }
-        Self { table: table.into_inner(), text, place, context }
+        Self { table: table.into_inner(), lines, place, context }
     }
 
     pub fn context(&self) -> &'a Context<'a> {
@@ -119,26 +179,35 @@ impl<'a> Table<'a> {
         let dot = if self.place.key.is_empty() { "" } else { "." };
         Place {
             file: self.place.file.clone(),
-            line: line_of(self.text, offset),
+            line: self.lines.at(offset),
             key: format!("{}{dot}{key}", self.place.key),
         }
     }
 
     fn take(&mut self, key: &str) -> Option<(Place, Spanned<DeValue<'a>>)> {
         let (name, value) = self.table.remove_entry(key)?;
-        Some((self.place_of(key, name.span().start), value))
+        let place = self.place_of(key, name.span().start);
+        self.context.notes.borrow_mut().add(&self.place.key, key, &place, &value, &self.lines);
+        Some((place, value))
     }
 
     /// The value of a key; none where it is absent, or of the wrong type, which is then noted.
     pub fn field<T: DeserializeOwned>(&mut self, key: &str) -> Option<Field<T>> {
         let (place, mut value) = self.take(key)?;
         let written = value.get_ref().as_str().unwrap_or_default().to_owned();
+        let before = has_placeholder(value.get_ref()).then(|| value.clone());
         let mut secrets = Vec::new();
         self.put_in_secrets(value.get_mut(), &place, &mut secrets);
         match T::deserialize(ValueDeserializer::from(value)) {
-            Ok(value) => Some(Field { value, place, written, secrets }),
+            Ok(value) => {
+                let typed = before.and_then(|before| T::deserialize(ValueDeserializer::from(before)).ok());
+                Some(Field { value, place, written, typed, secrets })
+            }
             Err(error) => {
-                self.context.mistake(&place, one_line(error.message()));
+                let message = one_line(error.message());
+                let is_secret = before.is_some() || SECRET_PLACES.contains(&key);
+                let wanted = quoted::wanted(&message).filter(|_| is_secret);
+                self.context.mistake(&place, wanted.unwrap_or(message));
                 None
             }
         }
@@ -148,6 +217,9 @@ impl<'a> Table<'a> {
         match value {
             DeValue::String(text) if text.contains("${") => match self.context.secrets.resolve(text) {
                 Ok(resolved) => {
+                    let (written, secrets) = (text.to_string(), resolved.secrets.clone());
+                    let put_in = PutIn { place: place.clone(), written, text: resolved.text.clone(), secrets };
+                    self.context.put_in.borrow_mut().push(put_in);
                     found.extend(resolved.secrets);
                     *text = resolved.text.into();
                 }
@@ -202,7 +274,7 @@ impl<'a> Table<'a> {
 
     fn inner(&self, place: Place, value: Spanned<DeValue<'a>>) -> Option<Table<'a>> {
         match value.into_inner() {
-            DeValue::Table(table) => Some(Table { table, text: self.text, place, context: self.context }),
+            DeValue::Table(table) => Some(Table { table, lines: self.lines.clone(), place, context: self.context }),
             other => {
                 self.context.mistake(&place, format!("a table is wanted, not a {}", other.type_str()));
                 None
@@ -262,8 +334,28 @@ fn distance(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or(0)
 }
 
-fn line_of(text: &str, offset: usize) -> usize {
-    text.bytes().take(offset).filter(|b| *b == b'\n').count() + 1
+fn has_placeholder(value: &DeValue<'_>) -> bool {
+    match value {
+        DeValue::String(text) => text.contains("${"),
+        DeValue::Array(items) => items.iter().any(|item| has_placeholder(item.get_ref())),
+        DeValue::Table(table) => table.iter().any(|(_, item)| has_placeholder(item.get_ref())),
+        _ => false,
+    }
+}
+
+/// Where the lines of a text end.
+#[derive(Debug, Clone)]
+pub struct Lines(Rc<[usize]>);
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        Self(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect())
+    }
+
+    /// The line of an offset, from 1.
+    pub fn at(&self, offset: usize) -> usize {
+        self.0.partition_point(|end| *end < offset) + 1
+    }
 }
 
 fn one_line(message: &str) -> String {
@@ -273,6 +365,12 @@ fn one_line(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines() {
+        let lines = Lines::of("a\nbc\n\nd");
+        assert_eq!([0, 1, 2, 4, 5, 6, 9].map(|offset| lines.at(offset)), [1, 1, 2, 2, 3, 4, 4]);
+    }
 
     #[test]
     fn distances() {

@@ -1,7 +1,12 @@
 //! Mistakes and what becomes of good texts.
 
+mod effective;
 mod host;
+mod plugins;
+mod quoted;
+mod reload;
 mod report;
+mod vanished;
 
 use std::time::Duration;
 
@@ -115,7 +120,6 @@ fn one_mistake_each() {
             "give each dialect a prefix",
         ),
         ("[registry]\nendpoints = [\"http://x:1\"]\nprefix = \"services\"\n", "starts with /"),
-        ("[plugins]\npin = {}\n", "does not have it yet"),
         ("[[notify]]\nurl = \"x\"\n", "does not have it yet"),
         ("[report]\nurl = \"http://h/\"\n", "write [[report]]"),
         ("[defaults]\nfall = 0\n", "from 1 to"),
@@ -175,7 +179,7 @@ fn defaults_are_those_of_the_reference() {
     assert_eq!(config.http.listen, [([127, 0, 0, 1], 9720).into()]);
     assert_eq!((config.sandbox.concurrency, config.sandbox.memory), (256, 512 << 20));
     assert!(config.registry.is_none());
-    assert_eq!(config.plugins.plugin_dirs, [PathBuf::from("/etc/vitald/plugins")]);
+    assert_eq!(config.definitions.places.plugin_dirs, [PathBuf::from("/etc/vitald/plugins")]);
     let check = &config.definitions.checks[&name("a")];
     let policy = &check.policy;
     let seconds = |length: Duration| length.as_secs_f64();
@@ -264,11 +268,11 @@ service = "*"
     assert_eq!((tls.server_name.as_deref(), tls.insecure), (Some("db.internal"), true));
     assert_eq!((check.policy.fall, check.policy.on_fault), (1, OnFault::Down));
     assert_eq!(definitions.checks[&name("b")].judges, Judges::All);
-    assert_eq!(config.plugins.plugin_dirs, [PathBuf::from("/etc/vitald/plugins")]);
+    assert_eq!(config.definitions.places.plugin_dirs, [PathBuf::from("/etc/vitald/plugins")]);
     assert_eq!(config.state_dir, PathBuf::from("/etc/vitald/state"));
     let registry = config.registry.as_ref().expect("a registry");
     assert_eq!(registry.etcd.endpoints, ["https://10.0.0.1:2379", "https://10.0.0.2:2379"]);
-    assert_eq!(registry.etcd.credentials.as_ref().map(|user| user.password.as_str()), Some("a password"));
+    assert_eq!(registry.etcd.credentials.as_ref().map(|user| user.password.get()), Some("a password".to_owned()));
     assert_eq!(registry.etcd.tls.ca_file, Some(PathBuf::from("/etc/vitald/etcd-ca.pem")));
     assert_eq!(registry.on_down, OnDown::Mark { remove_after: Some(Duration::from_secs(3600)) });
     assert_eq!(registry.keep_at_least, 2);
@@ -330,13 +334,14 @@ fn the_last_good_copy_makes_the_same_configuration_again() {
     let sources =
         sources(&with_id(CHECK), &[("/etc/vitald/conf.d/b.toml", "[[check]]\nname = \"b\"\nchecker = \"tcp\"\n")]);
     let copy = LastGood::new(dir.path());
-    assert!(matches!(copy.load(), Err(LastGoodError::File(error)) if error.is_missing()));
+    assert!(copy.load(Path::new("/etc/vitald/vitald.toml")).is_err_and(|error| error.is_missing()));
     copy.save(&sources).expect("saves");
-    let (config, again) = copy.load().expect("loads");
+    let (config, again) = copy.load(Path::new("/etc/vitald/vitald.toml")).expect("loads");
     assert_eq!(again, sources);
     assert_eq!(config.definitions.checks.len(), 2);
     std::fs::write(dir.path().join("last-good.json"), "{").expect("write");
-    assert!(matches!(copy.load(), Err(LastGoodError::Damaged { .. })));
+    let error = copy.load(Path::new("/etc/vitald/vitald.toml")).expect_err("damaged");
+    assert!(!error.is_missing() && error.to_string().contains("last-good.json: it is damaged"), "{error}");
 }
 
 #[test]

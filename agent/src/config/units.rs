@@ -15,6 +15,19 @@ const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size(pub u64);
 
+impl std::fmt::Display for Size {
+    /// In the largest unit in which it is whole.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let whole = |bits: u32| self.0 > 0 && self.0.trailing_zeros() >= bits;
+        match self.0 {
+            bytes if whole(30) => write!(f, "{}GiB", bytes >> 30),
+            bytes if whole(20) => write!(f, "{}MiB", bytes >> 20),
+            bytes if whole(10) => write!(f, "{}KiB", bytes >> 10),
+            bytes => write!(f, "{bytes}B"),
+        }
+    }
+}
+
 struct Text<T>(fn(&str) -> Option<T>, &'static str);
 
 impl<T> Visitor<'_> for Text<T> {
@@ -61,6 +74,16 @@ fn parse_size(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_shown_as_they_are_read() {
+        for (bytes, text) in
+            [(0, "0B"), (1, "1B"), (4096, "4KiB"), (64 << 20, "64MiB"), (1 << 31, "2GiB"), (1025, "1025B")]
+        {
+            assert_eq!(Size(bytes).to_string(), text);
+            assert_eq!(parse_size(text), Some(bytes));
+        }
+    }
 
     #[test]
     fn sizes() {

@@ -138,6 +138,7 @@ pub fn sandbox(raw: Option<&RawSandbox>, dns: Option<&RawDns>, agent: &Name, con
         memory: sandbox::DEFAULT_MEMORY,
         workers: (std::thread::available_parallelism().map_or(1, usize::from) / 2).max(1),
         dns_servers: self::dns(dns, context),
+        cache_dir: None,
     };
     let Some(raw) = raw else { return config };
     if let Some(field) = &raw.concurrency {

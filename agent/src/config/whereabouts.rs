@@ -1,15 +1,15 @@
 //! Where the agent of a main file is to be found, as far as the file can be read: commands that ask a running agent must
 //! work while somebody's edit is wrong.
 
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use crate::model::name::Name;
 
 use super::raw::RawAgent;
+use super::reading::read_file;
 use super::secrets::Secrets;
 use super::table::{Context, Place, Table};
-use super::{SourceFile, read_file, validate};
+use super::{SourceFile, validate};
 
 /// What tells an agent from others on the same host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub fn whereabouts_of(path: &Path) -> Whereabouts {
     let main = SourceFile { path, text };
     let secrets = Secrets::default();
     let base = main.path.parent().unwrap_or(Path::new("/"));
-    let context = Context { secrets: &secrets, base, mistakes: RefCell::default() };
+    let context = Context::new(&secrets, base);
     let raw = Table::parse(&main.text, &main.path, &context).table("agent").map(RawAgent::read);
     let file = Place { file: main.path.clone(), ..Place::default() };
     let agent = validate::agent(raw.as_ref(), &file, Vec::new(), &context);

@@ -82,7 +82,7 @@ pub async fn connect(config: &Config, tls: &Tls, endpoint: &str, words: &LastWor
     let Some(user) = &config.credentials else {
         return client(plain).await.map_err(|error| EtcdError::from_client("connect", error));
     };
-    match client(plain.clone().with_user(&user.username, &user.password)).await {
+    match client(plain.clone().with_user(&user.username, user.password.get())).await {
         // Credentials may be configured before the cluster asks for them.
         Err(etcd_client::Error::GRpcStatus(status)) if status.message().contains("authentication is not enabled") => {
             client(plain).await.map_err(|error| EtcdError::from_client("connect", error))
