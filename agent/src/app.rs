@@ -6,6 +6,7 @@ mod stopping;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
@@ -22,6 +23,7 @@ use crate::http::{self, BindError, Http};
 use crate::model::checkset::{CheckSet, PluginInfo};
 use crate::model::host::HostSample;
 use crate::model::registration::RegistryView;
+use crate::model::requests::PluginRequest;
 use crate::model::snapshot::HealthSnapshot;
 use crate::plugins::{self, Plugins};
 use crate::registry::{self, Registry};
@@ -31,6 +33,8 @@ use crate::schedule::{self, Schedule};
 use crate::supervise::{Death, Supervisor};
 use crate::telemetry::Metrics;
 
+/// Another agent that holds the state may be about to end.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 /// Observations that may wait for health. When it is full, the schedule waits: see `schedule::Wires`.
 const OBSERVATIONS: usize = 1024;
 /// What operators ask for may wait so much: each asks for one thing.
@@ -113,6 +117,8 @@ struct Wired {
     control: Option<Control>,
     /// What the control socket asks for as SIGUSR2 does.
     hand_over: mpsc::Receiver<()>,
+    /// SIGHUP asks the plugins to look.
+    reload: mpsc::Sender<PluginRequest>,
     stopping: watch::Sender<bool>,
 }
 
@@ -134,15 +140,16 @@ impl Wired {
         let (order_sender, orders) = mpsc::channel(REQUESTS);
         let (next_runs_sender, next_runs) = mpsc::channel(REQUESTS);
         let (hand_over_sender, hand_over) = mpsc::channel(1);
+        let (plugin_sender, plugin_requests) = mpsc::channel(REQUESTS);
         let reload = source.reload();
         let discovery = config.discovery.as_ref().map(|config| discovery_part(config, supervisor, metrics));
         let (discovery, discovered) = discovery.unzip();
 
         let http_wires = http::Wires {
             agent_id: config.agent_id.clone(),
-            origin: origin.word(),
+            reload: reload.clone(),
             snapshot: snapshot.clone(),
-            plugins: infos,
+            plugins: infos.clone(),
             host: text,
             discovered,
             stopping: stopping_receiver.clone(),
@@ -150,12 +157,18 @@ impl Wired {
         };
         let http = Http::build(&config.http, supervisor.clone(), http_wires, metrics)?;
         let sandbox = Arc::new(Sandbox::build(&config.sandbox, supervisor.clone(), sample.clone(), metrics)?);
-        let plugin_wires =
-            plugins::Wires { definitions: source, compiler: sandbox.clone(), checks: check_sender, infos: info_sender };
+        let plugin_wires = plugins::Wires {
+            definitions: source,
+            compiler: sandbox.clone(),
+            checks: check_sender,
+            infos: info_sender,
+            requests: plugin_requests,
+        };
         let definitions = config.definitions.clone();
         let plugins = Plugins::build(config.plugins.clone(), supervisor.clone(), definitions, plugin_wires, metrics);
         let health_wires = health::Wires { checks: checks.clone(), observations, orders, publish: snapshot_sender };
-        let built = Health::build(&config.health, supervisor.clone(), health_wires, metrics);
+        let built =
+            Health::build(&config.health, &config.definitions.checks, supervisor.clone(), health_wires, metrics);
         let schedule_wires = schedule::Wires {
             checks,
             snapshot: snapshot.clone(),
@@ -172,6 +185,8 @@ impl Wired {
             snapshot,
             registry: registry_view,
             reload,
+            plugin_requests: plugin_sender.clone(),
+            plugins: infos,
             stopping: stopping_receiver,
             orders: order_sender,
             next_runs: next_runs_sender,
@@ -192,6 +207,7 @@ impl Wired {
             reports,
             control,
             hand_over,
+            reload: plugin_sender,
             stopping,
         })
     }
@@ -230,9 +246,9 @@ fn control_part(config: &Config, origin: Origin, supervisor: &Supervisor, wires:
     let control_config = control::Config {
         agent_id: config.agent_id.clone(),
         state_dir: config.state_dir.clone(),
+        main: config.definitions.places.main.clone(),
         // A demonstration leaves nothing behind.
         run_dir: (origin != Origin::Demo).then(control::run_dir),
-        origin: origin.word(),
         drain: config.registry.as_ref().map(|registry| registry.drain).unwrap_or_default(),
     };
     match Control::build(control_config, supervisor.clone(), wires) {
@@ -254,8 +270,7 @@ fn definition_source(
     metrics: &Metrics,
 ) -> Arc<ReloadingSource> {
     let last_good = LastGood::new(&config.state_dir);
-    let (definitions, conf_dirs) = (config.definitions.clone(), config.plugins.conf_dirs.clone());
-    let source = ReloadingSource::new(sources, definitions, conf_dirs, last_good, metrics);
+    let source = ReloadingSource::new(config, sources, last_good, origin, metrics);
     if origin == Origin::LastGood {
         source.started_from_copy();
     }
@@ -265,7 +280,18 @@ fn definition_source(
 /// Two agents on one state would undo each other's work. A state directory that cannot be used costs continuity over
 /// a restart, which is worth a warning.
 fn lock_state(dir: &Path) -> Result<Option<Lock>, FileError> {
-    match files::create_private_dir(dir).and_then(|()| files::lock_dir(dir)) {
+    let made = files::create_private_dir(dir);
+    let begun = Instant::now();
+    let locked = loop {
+        match files::lock_dir(dir) {
+            // Of an agent that was just killed: the kernel takes a moment to give it back.
+            Err(FileError::Locked { .. }) if begun.elapsed() < LOCK_PATIENCE => {
+                std::thread::park_timeout(LOCK_PATIENCE / 40);
+            }
+            other => break other,
+        }
+    };
+    match made.and(locked) {
         Ok(lock) => Ok(Some(lock)),
         Err(error @ FileError::Locked { .. }) => Err(error),
         Err(error) => {

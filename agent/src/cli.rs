@@ -4,11 +4,15 @@
 mod ask;
 mod check;
 mod collect;
+mod compile;
 mod demo;
 mod handover;
 mod maintenance;
+mod plugin;
+mod reload;
 mod run;
 mod services;
+mod show;
 mod status;
 mod table;
 
@@ -69,11 +73,23 @@ enum Command {
         #[command(flatten)]
         place: ask::Where,
     },
+    /// Let the agent look at its configuration and plugins now, and print what that changed. It looks by itself whenever
+    /// a file changes. Exits with 1 if the configuration has a mistake, 69 if no agent answers.
+    Reload {
+        #[command(flatten)]
+        place: ask::Where,
+    },
+    /// List, approve and inspect plugins. Exits with 1 if that was refused, 69 if no agent answers.
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
     /// Receive the reports of agents ([[report]]) into a file, one line of JSON for each.
     Collect(collect::Arguments),
     /// Look at configurations.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Compile a plugin: the agent starts it.
+    #[command(hide = true)]
+    Compile,
 }
 
 #[derive(Debug, Subcommand)]
@@ -83,6 +99,16 @@ enum ConfigCommand {
         /// The main file.
         #[arg(value_name = "FILE", default_value = DEFAULT_FILE)]
         file: PathBuf,
+    },
+    /// Print the effective configuration: every key, its value, and where that comes from. Secrets are masked. Exits with
+    /// 78 if there is a mistake.
+    Show {
+        /// The main file.
+        #[arg(value_name = "FILE", default_value = DEFAULT_FILE)]
+        file: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -96,6 +122,10 @@ pub fn main() -> u8 {
             return if asked { 0 } else { EXIT_USAGE };
         }
     };
+    if let Some(Command::Compile) = cli.command {
+        return compile::compile();
+    }
+    crate::sandbox::in_children();
     init_logs(cli.log_format, &cli.log_level);
     let default = Path::new(DEFAULT_FILE);
     match cli.command {
@@ -109,8 +139,12 @@ pub fn main() -> u8 {
         Some(Command::Status(arguments)) => status::status(&arguments),
         Some(Command::Maintenance(command)) => maintenance::maintenance(command),
         Some(Command::Handover { place }) => handover::handover(&place),
+        Some(Command::Reload { place }) => reload::reload(&place),
+        Some(Command::Plugin(command)) => plugin::plugin(&command),
         Some(Command::Collect(arguments)) => collect::run(&arguments),
         Some(Command::Config(ConfigCommand::Check { file })) => check::check(&file),
+        Some(Command::Config(ConfigCommand::Show { file, json })) => show::show(&file, json),
+        Some(Command::Compile) => compile::compile(),
     }
 }
 

@@ -1,12 +1,13 @@
 //! The control socket: what an operator on this host asks of the agent, and nobody else. `vitald status`,
-//! `vitald maintenance` and `vitald handover` speak to it.
+//! `vitald maintenance`, `vitald reload`, `vitald plugin` and `vitald handover` speak to it.
 //!
 //! Root and the agent's own user may use it; the file's mode and the kernel's word for who is there both say so. It
-//! decides nothing itself: it asks `health`, `schedule` and `app`, and shows what they and the registry publish. An agent
+//! decides nothing itself: it asks `health`, `schedule`, `plugins` and `app`, and shows what they and the registry publish. An agent
 //! that can have no socket goes on without one.
 
 mod answer;
 pub mod client;
+pub mod deploying;
 pub mod protocol;
 pub mod report;
 mod socket;
@@ -23,9 +24,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
+use crate::model::checkset::PluginInfo;
 use crate::model::name::Name;
 use crate::model::registration::RegistryView;
-use crate::model::requests::{MaintenanceRequest, NextRunsRequest, Reload};
+use crate::model::requests::{MaintenanceRequest, NextRunsRequest, PluginRequest, Reload};
 use crate::model::snapshot::HealthSnapshot;
 use crate::supervise::{Stop, Supervisor};
 
@@ -44,10 +46,10 @@ const PEER_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Config {
     pub agent_id: Name,
     pub state_dir: PathBuf,
+    /// What it was configured from, if that is a file.
+    pub main: Option<PathBuf>,
     /// Where the socket is to lie; none: in the state directory alone.
     pub run_dir: Option<PathBuf>,
-    /// Where the running configuration comes from.
-    pub origin: &'static str,
     /// What registration does once keys are gone.
     pub drain: Duration,
 }
@@ -62,6 +64,9 @@ pub struct Wires {
     pub stopping: watch::Receiver<bool>,
     /// To health. Full: whoever ordered waits until those before have been written down.
     pub orders: mpsc::Sender<MaintenanceRequest>,
+    /// To the plugins. Full: whoever asked waits.
+    pub plugin_requests: mpsc::Sender<PluginRequest>,
+    pub plugins: watch::Receiver<Arc<[PluginInfo]>>,
     /// To the schedule. Full: the status does without.
     pub next_runs: mpsc::Sender<NextRunsRequest>,
     /// To app. Full: it has been asked already.

@@ -25,6 +25,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::exposition::HostText;
 use crate::model::checkset::PluginInfo;
 use crate::model::name::Name;
+use crate::model::requests::Reload;
 use crate::model::snapshot::HealthSnapshot;
 use crate::serving;
 use crate::supervise::{Stop, Supervisor};
@@ -39,6 +40,9 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_CONNECTIONS: usize = 512;
 /// Data that a peer does not take for so long ends its connection.
 const PEER_TIMEOUT: Duration = Duration::from_secs(15);
+/// At a start nobody is answered before what is on disk has been looked at, or this has passed: a restart must not look
+/// like an outage. Whoever connects waits in the kernel's queue.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// Requests that are being answered get so long when the agent stops.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -65,8 +69,8 @@ fn advice(error: &std::io::Error) -> &'static str {
 /// What is answered from.
 pub struct Wires {
     pub agent_id: Name,
-    /// `config` in `/health`.
-    pub origin: &'static str,
+    /// Its origin is `config` in `/health`.
+    pub reload: watch::Receiver<Reload>,
     pub snapshot: watch::Receiver<Arc<HealthSnapshot>>,
     pub plugins: watch::Receiver<Arc<[PluginInfo]>>,
     /// The host's part of `/metrics`.
@@ -115,14 +119,16 @@ impl Http {
     }
 
     pub async fn run(self, stop: Stop) {
-        let beat = self.supervisor.beats().register("http");
+        let mut beat = self.supervisor.beats().register("http");
+        let mut snapshot = self.state.wires.snapshot.clone();
+        let looked = async { drop(snapshot.wait_for(|snapshot| snapshot.loaded).await) };
+        let _ = beat.during(tokio::time::timeout(FIRST_LOOK, looked)).await;
         let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let accepting = self.listeners.into_iter().map(|listener| {
             accept_loop(listener, self.supervisor.clone(), self.state.clone(), connections.clone(), stop.clone())
         });
         let accepting = futures::future::join_all(accepting);
         tokio::pin!(accepting);
-        let mut beat = beat;
         loop {
             tokio::select! {
                 _ = &mut accepting => break,

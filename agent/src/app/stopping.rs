@@ -42,7 +42,7 @@ async fn run_parts(
     supervisor: &Supervisor,
     mut deaths: mpsc::Receiver<Death>,
 ) -> Result<u8, std::io::Error> {
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new(parts.reload.clone())?;
     let (running, mut hand_over) = RunningParts::start(parts, supervisor);
     let asked = tokio::select! {
         asked = signals.asked(&mut hand_over) => asked,
@@ -53,7 +53,7 @@ async fn run_parts(
             tracing::info!("stopped");
             Ok(0)
         }
-        _ = signals.signalled() => {
+        () = signals.asked_again() => {
             tracing::warn!("asked a second time: the agent ends at once");
             Ok(0)
         }

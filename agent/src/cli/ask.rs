@@ -67,6 +67,8 @@ struct Candidate {
     path: PathBuf,
     /// Its agent must keep its state there.
     state_dir: Option<PathBuf>,
+    /// Or it must run from that file.
+    main: Option<PathBuf>,
     /// Beside root and ourselves, whose word it may be.
     owner: Owner,
 }
@@ -115,21 +117,26 @@ impl Default for Places {
 impl Where {
     /// Asks the agent; what it says on the way goes to standard error.
     pub fn ask(&self, ask: Ask) -> Result<(Client, Answer), Failure> {
-        let (candidates, mut tried) = self.candidates(Path::new(DEFAULT_FILE), &Places::default());
+        let places = Places::default();
+        let (candidates, mut tried) = self.candidates(Path::new(DEFAULT_FILE), &places);
+        let strangers = self.strangers(Path::new(DEFAULT_FILE), &places, &candidates);
         let mut denied = false;
-        for candidate in candidates {
+        for candidate in candidates.into_iter().chain(strangers) {
             let connected = candidate.connect();
-            let Candidate { path, state_dir, .. } = candidate;
+            let Candidate { path, state_dir, main, .. } = candidate;
+            let is_stranger = main.is_some();
             let mut client = match connected {
                 Ok(client) => client,
+                Err(_) if is_stranger => continue,
                 Err(error) => {
                     denied |= error.kind() == io::ErrorKind::PermissionDenied;
                     tried.push(format!("{}: {}", path.display(), why(&error)));
                     continue;
                 }
             };
-            let request = Request { state_dir, ..Request::new(ask.clone()) };
+            let request = Request { state_dir, main, ..Request::new(ask.clone()) };
             match client.ask(&request, |text| eprintln!("{}", one_line(text))) {
+                Ok(Answer::NotMeant(_)) if is_stranger => {}
                 Ok(Answer::NotMeant(other)) => tried.push(format!("{}: {}", path.display(), one_line(&other))),
                 Ok(Answer::Refused(why)) => return Err(Failure::refused(&why)),
                 Ok(answer) => return Ok((client, answer)),
@@ -143,10 +150,32 @@ impl Where {
         })
     }
 
+    /// The other agents of the host: one of them may run from the file, which says by now that its agent is called
+    /// otherwise or keeps its state elsewhere. They are asked whether they do.
+    fn strangers(&self, default_file: &Path, places: &Places, known: &[Candidate]) -> Vec<Candidate> {
+        let file = match (&self.socket, &self.config) {
+            (None, Some(file)) => file,
+            (None, None) if default_file.exists() => default_file,
+            _ => return Vec::new(),
+        };
+        let owner = owner_of(&places.usual);
+        let stranger = |path| Candidate {
+            path,
+            // Nobody's.
+            state_dir: Some("/".into()),
+            main: Some(std::path::absolute(file).unwrap_or_else(|_| file.to_owned())),
+            owner: Owner::Uid(owner),
+        };
+        others_in(&places.usual, known).into_iter().map(stranger).collect()
+    }
+
     /// Where to ask, in order, and what is to be said of places that cannot be asked.
     fn candidates(&self, default_file: &Path, places: &Places) -> (Vec<Candidate>, Vec<String>) {
         if let Some(path) = &self.socket {
-            return (vec![Candidate { path: path.clone(), state_dir: None, owner: Owner::Anybody }], Vec::new());
+            return (
+                vec![Candidate { path: path.clone(), state_dir: None, main: None, owner: Owner::Anybody }],
+                Vec::new(),
+            );
         }
         if let Some(file) = &self.config {
             return of_file(file, places);
@@ -167,7 +196,7 @@ impl Where {
         match others(&[]).as_slice() {
             [only] => {
                 let owner = Owner::Uid(owner_of(&places.usual));
-                (vec![Candidate { path: only.clone(), state_dir: None, owner }], Vec::new())
+                (vec![Candidate { path: only.clone(), state_dir: None, main: None, owner }], Vec::new())
             }
             [] => (
                 Vec::new(),
@@ -214,7 +243,8 @@ fn of_file(file: &Path, places: &Places) -> (Vec<Candidate>, Vec<String>) {
             paths.push((socket(&places.usual), owner.or_else(|| owner_of(&places.usual))));
         }
     }
-    let candidate = |(path, owner)| Candidate { path, state_dir: state_dir.clone(), owner: Owner::Uid(owner) };
+    let candidate =
+        |(path, owner)| Candidate { path, state_dir: state_dir.clone(), main: None, owner: Owner::Uid(owner) };
     (paths.into_iter().map(candidate).collect(), Vec::new())
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::config::{self, Config, EXIT_CONFIG};
+use crate::config::{self, Config, EXIT_CONFIG, Mistakes};
 use crate::report::Target;
 
 pub fn check(file: &Path) -> u8 {
@@ -11,12 +11,15 @@ pub fn check(file: &Path) -> u8 {
             println!("{}", summary(file, &loaded.config));
             0
         }
-        Err(mistakes) => {
-            let count = mistakes.0.len();
-            eprintln!("{mistakes}\n{count} {} in the configuration", if count == 1 { "mistake" } else { "mistakes" });
-            EXIT_CONFIG
-        }
+        Err(mistakes) => report(&mistakes),
     }
+}
+
+/// Says what is wrong; the exit code.
+pub fn report(mistakes: &Mistakes) -> u8 {
+    let count = mistakes.0.len();
+    eprintln!("{mistakes}\n{count} {} in the configuration", if count == 1 { "mistake" } else { "mistakes" });
+    EXIT_CONFIG
 }
 
 fn summary(file: &Path, config: &Config) -> String {

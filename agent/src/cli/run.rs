@@ -27,7 +27,7 @@ pub fn no_file() -> u8 {
 /// A host that restarts while somebody's edit is wrong goes on with what it had.
 fn go_on_with_copy(file: &Path, mistakes: &Mistakes, strict: bool) -> u8 {
     let copy = LastGood::new(&config::state_dir_of(file));
-    let loaded = if strict || !file.exists() { None } else { copy.load().map_err(note).ok() };
+    let loaded = if strict || !file.exists() { None } else { copy.load(file).map_err(note).ok() };
     let Some((config, sources)) = loaded else {
         eprintln!("vitald: the configuration cannot be used:\n{mistakes}");
         return EXIT_CONFIG;
@@ -40,9 +40,8 @@ fn go_on_with_copy(file: &Path, mistakes: &Mistakes, strict: bool) -> u8 {
 }
 
 fn note(error: config::LastGoodError) {
-    match &error {
-        config::LastGoodError::File(file) if file.is_missing() => {}
-        _ => tracing::warn!("the last good copy of the configuration cannot be used: {error}"),
+    if !error.is_missing() {
+        tracing::warn!("the last good copy of the configuration cannot be used: {error}");
     }
 }
 

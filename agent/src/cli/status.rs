@@ -13,13 +13,12 @@ use crate::control::protocol::{Answer, Ask};
 use crate::control::report::{KeyReport, ServiceReport, StatusReport};
 
 use super::ask::{Failure, Where, print, unexpected};
+use super::table::terminal_width;
 
 /// What Nagios calls UNKNOWN.
 const EXIT_UNKNOWN: u8 = 3;
 /// Keys are written within this, unless something is wrong.
 const HICCUP_MS: u64 = 10_000;
-/// Terminals that are narrower show lines that are broken; wider ones are used.
-const NARROWEST: u16 = 80;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -54,7 +53,7 @@ pub fn status(arguments: &Arguments) -> u8 {
     } else {
         let terminal = std::io::stdout().is_terminal();
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        print(&text::text(&report, arguments.name.is_none(), width(terminal), colour));
+        print(&text::text(&report, arguments.name.is_none(), terminal_width(terminal), colour));
     }
     code
 }
@@ -67,12 +66,6 @@ fn fail(failure: &Failure, json: bool) -> u8 {
         print(&format!("UNKNOWN: {failure}\n"));
     }
     EXIT_UNKNOWN
-}
-
-/// Of the terminal; none where whoever reads it has room for everything.
-fn width(terminal: bool) -> Option<usize> {
-    let size = terminal.then(|| rustix::termios::tcgetwinsize(std::io::stdout()).ok()).flatten()?;
-    Some(usize::from(size.ws_col.max(NARROWEST)))
 }
 
 fn code_of(status: &str) -> u8 {

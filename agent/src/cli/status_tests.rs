@@ -13,6 +13,7 @@ fn name(text: &str) -> Name {
 
 fn check(check: &str, status: &str) -> CheckReport {
     CheckReport {
+        notice: None,
         name: name(check),
         checker: name("tcp"),
         severity: "critical".into(),
@@ -49,6 +50,7 @@ fn service(service: &str, status: &str) -> ServiceReport {
 
 fn report(status: &str, services: Vec<ServiceReport>, checks: Vec<CheckReport>) -> StatusReport {
     let configuration = ConfigurationReport {
+        at_next_start: vec![],
         origin: "file".into(),
         read: String::new(),
         read_ms_ago: 12_000,
@@ -188,4 +190,17 @@ fn what_is_well_and_not_registered_is_no_ok() {
         assert_eq!(code_of_all(&report), code, "{what}");
         assert_eq!(select(report, "shop").expect("a service").1, code, "{what}");
     }
+}
+
+#[test]
+fn what_is_to_be_said_of_checks_stands_below_them_once() {
+    let notice = Some("plugin app: not used:\n broken".to_owned());
+    let checks = vec![
+        CheckReport { notice: notice.clone(), ..check("a", "UP") },
+        check("b", "UP"),
+        CheckReport { notice, ..check("c", "UP") },
+    ];
+    let report = report("UP", vec![], checks);
+    let text = text::text(&report, true, None, false);
+    assert!(text.ends_with("\na, c: plugin app: not used: broken\n"), "{text}");
 }

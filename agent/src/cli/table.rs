@@ -1,8 +1,18 @@
 //! Tables for people: columns as wide as they must be, the last one as wide as there is room.
 
+pub use crate::model::text::one_line;
+
 /// The last column is never narrower.
 const LEAST: usize = 20;
 const GAP: &str = "  ";
+/// Terminals that are narrower show lines that are broken; wider ones are used.
+const NARROWEST: u16 = 80;
+
+/// Of standard output, if that is a terminal; none where whoever reads it has room for everything.
+pub fn terminal_width(terminal: bool) -> Option<usize> {
+    let size = terminal.then(|| rustix::termios::tcgetwinsize(std::io::stdout()).ok()).flatten()?;
+    Some(usize::from(size.ws_col.max(NARROWEST)))
+}
 
 pub struct Table {
     rows: Vec<Vec<String>>,
@@ -64,14 +74,6 @@ pub fn coloured(text: &str) -> String {
     format!("\x1b[{code}m{text}\x1b[0m")
 }
 
-/// Text of a guest or a server must not steer the terminal.
-pub fn one_line(text: &str) -> String {
-    text.split(|c: char| c.is_control() || c.is_whitespace())
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,10 +101,5 @@ mod tests {
         assert!(text.contains("\x1b[32mUP\x1b[0m      x") && text.contains("\x1b[31mDOWN\x1b[0m"), "{text:?}");
         let plain = text.replace("\x1b[32m", "").replace("\x1b[31m", "").replace("\x1b[0m", "");
         assert_eq!(plain, table().render(Some(40), false));
-    }
-
-    #[test]
-    fn no_text_steers_the_terminal() {
-        assert_eq!(one_line("a\r\n\tb \x1b[2Jc\u{9b}d"), "a b [2Jc d");
     }
 }

@@ -13,8 +13,7 @@ use crate::model::requests::{MaintenanceOrder, MaintenanceRequest, NextRun, Scop
 
 use super::protocol::{Answer, Ask, HandingOver, MaintenanceReport, Process, Request, millis};
 use super::report::{Known, StatusReport};
-use super::waiting;
-use super::{Connection, State};
+use super::{Connection, State, deploying, waiting};
 
 /// The schedule tells within this, unless it is stopping.
 const NEXT_RUNS_PATIENCE: Duration = Duration::from_millis(500);
@@ -32,13 +31,23 @@ pub async fn answer(state: &State, line: &[u8], peer: u32, connection: &mut Conn
         Err(problem) => return Answer::Refused(problem),
     };
     let own = &state.config.state_dir;
-    if let Some(other) = request.state_dir.filter(|other| other != own) {
+    let is_of_file = request.main.is_some() && request.main == state.config.main;
+    if let Some(other) = request.state_dir.filter(|other| other != own && !is_of_file) {
         let (own, other) = (own.display(), other.display());
         return Answer::NotMeant(format!("the agent there keeps its state in {own}, not in {other}"));
     }
     match request.ask {
         Ask::Status {} => Answer::Status(Box::new(status(state).await)),
         Ask::HandOver {} => hand_over(state, peer),
+        Ask::Plugins {} => deploying::plugins(state),
+        Ask::Reload {} => {
+            tracing::info!("uid {peer} asks to look at everything on disk");
+            deploying::reload(state, connection).await
+        }
+        Ask::Approve { plugin, digest } => {
+            tracing::info!(%plugin, "uid {peer} approves what waits of the plugin {plugin}");
+            deploying::approve(state, plugin, digest, connection).await
+        }
         Ask::MaintenanceList {} => order(state, MaintenanceOrder::List).await,
         Ask::MaintenanceOff { services, reason } => {
             tracing::info!("uid {peer} asks to end the maintenance of {}", whom(&services));
@@ -118,7 +127,6 @@ async fn status(state: &State) -> StatusReport {
     let reload = state.wires.reload.borrow().clone();
     let known = Known {
         agent: &state.config.agent_id,
-        origin: state.config.origin,
         reload: &reload,
         registry: registry.as_deref(),
         snapshot: &snapshot,

@@ -39,13 +39,15 @@ impl Rig {
             snapshot: watch::channel(Arc::default()).1,
             registry: Some(registry_receiver),
             reload: watch::channel(Reload::default()).1,
+            plugin_requests: mpsc::channel(1).0,
+            plugins: watch::channel(Arc::from([])).1,
             stopping: stopping_receiver,
             orders,
             next_runs: mpsc::channel(1).0,
             hand_over,
         };
         let config =
-            Config { agent_id: name("web-1"), state_dir: dir.path().to_owned(), run_dir: None, origin: "file", drain };
+            Config { agent_id: name("web-1"), state_dir: dir.path().to_owned(), main: None, run_dir: None, drain };
         let control = Control::build(config, supervisor.clone(), wires).expect("binds");
         let path = control.path().to_owned();
         let (stopper, stop) = stop_pair();

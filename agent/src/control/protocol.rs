@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use crate::model::maintenance::{Maintenance, Maintenances};
 use crate::model::name::Name;
+use crate::model::requests::Reloaded;
 use crate::model::time::rfc3339;
 
+use super::deploying::PluginReport;
 use super::report::StatusReport;
 
 /// Changes only when old and new could misunderstand each other.
@@ -28,6 +30,9 @@ pub struct Request {
     /// Whom it is meant for: another agent says that it is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_dir: Option<PathBuf>,
+    /// An agent of that main file is meant, wherever the file says by now that it keeps its state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub main: Option<PathBuf>,
     pub ask: Ask,
 }
 
@@ -53,6 +58,16 @@ pub enum Ask {
     },
     MaintenanceList {},
     HandOver {},
+    /// Look at everything on disk now; answer once what had to be compiled for that is.
+    Reload {},
+    Plugins {},
+    /// Let the version of a plugin in that waits.
+    Approve {
+        plugin: Name,
+        /// What its digest begins with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        digest: Option<String>,
+    },
 }
 
 /// What an agent answers. All but `Progress` are the last line.
@@ -68,6 +83,19 @@ pub enum Answer {
     Status(Box<StatusReport>),
     Maintenance(MaintenanceReport),
     HandingOver(HandingOver),
+    Reloaded(Box<Reloaded>),
+    Plugins(Vec<PluginReport>),
+    Approved {
+        name: Name,
+        version: String,
+        digest: String,
+        /// What may be other than the operator thinks.
+        #[serde(default)]
+        notes: Vec<String>,
+        /// It could not be written down: a next start does not know of it.
+        #[serde(default)]
+        unwritten: Option<String>,
+    },
 }
 
 /// Who is in maintenance after a command.
@@ -141,7 +169,7 @@ fn reports(orders: &[Maintenance]) -> Vec<OrderReport> {
 
 impl Request {
     pub fn new(ask: Ask) -> Self {
-        Self { v: VERSION, state_dir: None, ask }
+        Self { v: VERSION, state_dir: None, main: None, ask }
     }
 
     /// Reads a line; the error is for the one who wrote it.
@@ -192,7 +220,13 @@ mod tests {
             Ask::MaintenanceOff { services: vec![], reason: Some("x".into()) },
             Ask::MaintenanceList {},
         ];
-        for ask in asks.into_iter().chain([Ask::HandOver {}]) {
+        let others = [
+            Ask::HandOver {},
+            Ask::Reload {},
+            Ask::Plugins {},
+            Ask::Approve { plugin: "tcp".parse().expect("a name"), digest: Some("0a1b".into()) },
+        ];
+        for ask in asks.into_iter().chain(others) {
             let request = Request { state_dir: Some("/var/lib/vitald".into()), ..Request::new(ask) };
             let line = line(&request);
             assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);

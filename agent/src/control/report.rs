@@ -38,6 +38,9 @@ pub struct ConfigurationReport {
     /// What is on disk has mistakes and does not run.
     pub mistakes: usize,
     pub first_mistake: Option<String>,
+    /// What is written otherwise than it runs and only a start takes over.
+    #[serde(default)]
+    pub at_next_start: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -108,6 +111,9 @@ pub struct CheckReport {
     /// `2 of 3 worse`
     pub streak: Option<String>,
     pub message: String,
+    /// What is to be said beside the verdict: that a new version of its plugin is not used, and why.
+    #[serde(default)]
+    pub notice: Option<String>,
     pub running: bool,
     /// None: the schedule did not say.
     pub next_run_in_ms: Option<u64>,
@@ -116,7 +122,6 @@ pub struct CheckReport {
 /// What a report is made from.
 pub struct Known<'a> {
     pub agent: &'a Name,
-    pub origin: &'a str,
     pub reload: &'a Reload,
     pub registry: Option<&'a RegistryView>,
     pub snapshot: &'a HealthSnapshot,
@@ -143,13 +148,14 @@ impl Known<'_> {
 
     fn configuration(&self) -> ConfigurationReport {
         ConfigurationReport {
-            origin: self.origin.to_owned(),
+            origin: self.reload.origin.to_owned(),
             read: rfc3339(self.reload.read.wall),
             read_ms_ago: self.ago(self.reload.read),
             taken_over: rfc3339(self.reload.taken_over.wall),
             taken_over_ms_ago: self.ago(self.reload.taken_over),
             mistakes: self.reload.mistakes,
             first_mistake: self.reload.mistake.clone(),
+            at_next_start: self.reload.at_next_start.clone(),
         }
     }
 
@@ -226,6 +232,7 @@ impl Known<'_> {
             age_ms: verdict.evidence.as_ref().map(|evidence| self.ago(evidence.at)),
             streak: view.streak(),
             message: view.message().to_owned(),
+            notice: view.notice.as_deref().map(str::to_owned),
             running: next.is_some_and(|next| next.running),
             next_run_in_ms: next.map(|next| millis(next.due_in)),
         }

@@ -22,6 +22,7 @@ fn snapshot() -> HealthSnapshot {
     let verdict =
         Verdict { status: Some(Status::Up), since: at(40), worse: 2, evidence: Some(evidence), ..Verdict::default() };
     let view = |definition: CheckDef, verdict: Verdict, shown| CheckView {
+        notice: None,
         definition: Arc::new(definition),
         verdict: Arc::new(verdict),
         shown,
@@ -65,11 +66,17 @@ fn view() -> RegistryView {
 }
 
 fn report() -> StatusReport {
-    let reload = Reload { read: at(80), taken_over: at(50), mistake: Some("x.toml:3: no".into()), mistakes: 2 };
+    let reload = Reload {
+        read: at(80),
+        taken_over: at(50),
+        mistake: Some("x.toml:3: no".into()),
+        mistakes: 2,
+        origin: "file",
+        at_next_start: Vec::new(),
+    };
     let next = NextRun { due_in: Duration::from_secs(4), running: false };
     let known = Known {
         agent: &name("web-1"),
-        origin: "file",
         reload: &reload,
         registry: Some(&view()),
         snapshot: &snapshot(),
@@ -103,7 +110,6 @@ fn key_of_shop(change: impl FnOnce(&mut RegistryView)) -> (String, u64) {
     change(&mut view);
     let known = Known {
         agent: &name("web-1"),
-        origin: "file",
         reload: &Reload::default(),
         registry: Some(&view),
         snapshot: &snapshot,

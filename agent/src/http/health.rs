@@ -174,6 +174,9 @@ pub fn detail(view: &CheckView, now: Moment) -> Value {
             body.insert("parts".into(), json!(evidence.parts));
         }
     }
+    if let Some(notice) = &view.notice {
+        body.insert("notice".into(), (&**notice).into());
+    }
     // Faults that do not hide the status yet are no secret.
     if let Some(fault) = fault.filter(|_| !hidden) {
         body.insert("fault".into(), json!({"kind": fault.kind, "message": fault.message, "count": verdict.faults}));

@@ -103,7 +103,8 @@ fn overall<B>(state: &State, request: &Request<B>) -> Reply {
         Ok(query) => query,
         Err(problem) => return Reply::bad_request(&problem),
     };
-    let render = || health::overall(&snapshot, &query, state.wires.origin, clock::now());
+    let origin = state.wires.reload.borrow().origin;
+    let render = || health::overall(&snapshot, &query, origin, clock::now());
     if query.is_plain() { state.cache.get("/health", Arc::as_ptr(&snapshot).addr(), render) } else { render() }
 }
 

@@ -1,3 +1,4 @@
+use crate::model::requests::Reload;
 use std::sync::Arc;
 
 use http_body_util::BodyExt as _;
@@ -39,7 +40,7 @@ fn state(snapshot: HealthSnapshot) -> State {
     let metrics = Metrics::default();
     let wires = Wires {
         agent_id: name("test"),
-        origin: "file",
+        reload: watch::channel(Reload { origin: "file", ..Reload::default() }).1,
         snapshot: watch::channel(Arc::new(snapshot)).1,
         plugins: watch::channel(Arc::from([])).1,
         host: watch::channel(Arc::default()).1,

@@ -82,6 +82,7 @@ fn snapshot() -> HealthSnapshot {
     };
     let verdict = Verdict { status: Some(Status::Down), since: at(5), evidence: Some(evidence), ..Verdict::default() };
     let view = |check: &str, services: &[&str], verdict: &Verdict, shown| CheckView {
+        notice: None,
         definition: Arc::new(definition(check, services)),
         verdict: Arc::new(verdict.clone()),
         shown,

@@ -155,6 +155,7 @@ mod tests {
     fn snapshot(status: Status, maintenance: Option<&str>) -> HealthSnapshot {
         let verdict = Verdict { status: Some(status), ..Verdict::default() };
         let view = CheckView {
+            notice: None,
             definition: Arc::new(definition("app", &["shop"])),
             verdict: Arc::new(verdict),
             shown: Shown::from(status),

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::cli::EXIT_USAGE;
 use crate::config::{self, DEFAULT_FILE, EXIT_CONFIG};
 use crate::discovery::{Config, Watched};
-use crate::etcd::Credentials;
+use crate::etcd::{Credentials, Password};
 
 use super::Arguments;
 
@@ -33,7 +33,8 @@ pub fn config_of(arguments: &Arguments) -> Result<Config, Refusal> {
         config.prefix.clone_from(prefix);
     }
     if let (Some(username), Some(file)) = (&arguments.username, &arguments.password_file) {
-        config.etcd.credentials = Some(Credentials { username: username.clone(), password: password(file)? });
+        config.etcd.credentials =
+            Some(Credentials { username: username.clone(), password: Password::new(password(file)?) });
     }
     if let Some(name) = &arguments.name {
         config.watched = Watched::These(vec![name.clone()]);
@@ -114,7 +115,7 @@ mod tests {
             (config.prefix.as_str(), config.watched),
             ("/x", Watched::These(vec!["shop".parse().expect("a name")]))
         );
-        assert!(config.etcd.credentials.is_some_and(|user| user.username == "u" && user.password == "pass word"));
+        assert!(config.etcd.credentials.is_some_and(|user| user.username == "u" && user.password.get() == "pass word"));
         let Err(Refusal(code, problem)) = config_of(&arguments("--endpoints x:1 --prefix x")) else {
             panic!("no prefix")
         };

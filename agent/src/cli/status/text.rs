@@ -26,6 +26,9 @@ pub fn text(report: &StatusReport, whole: bool, width: Option<usize>, colour: bo
     let _ = writeln!(text, "{status}: {of}");
     if whole {
         let _ = writeln!(text, "configuration: {}", configuration(&report.configuration));
+        for key in &report.configuration.at_next_start {
+            let _ = writeln!(text, "not before the next start: {}", one_line(key));
+        }
     }
     if whole || !report.services.is_empty() {
         let _ = writeln!(text, "etcd: {}", registry(report.registry.as_ref(), colour));
@@ -39,7 +42,22 @@ pub fn text(report: &StatusReport, whole: bool, width: Option<usize>, colour: bo
     if !report.checks.is_empty() {
         let _ = write!(text, "\n{}", checks(&report.checks).render(width, colour));
     }
+    let notices: String = notices(&report.checks);
+    if !notices.is_empty() {
+        let _ = write!(text, "\n{notices}");
+    }
     text
+}
+
+/// What is to be said of checks beside their verdicts; of checks with one plugin it is the same.
+fn notices(checks: &[CheckReport]) -> String {
+    let mut said: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for check in checks {
+        if let Some(notice) = &check.notice {
+            said.entry(one_line(notice)).or_default().push(&check.name);
+        }
+    }
+    said.into_iter().map(|(notice, checks)| format!("{}: {notice}\n", checks.join(", "))).collect()
 }
 
 /// The status of what was asked for, and what that is.
