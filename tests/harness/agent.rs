@@ -12,7 +12,7 @@ use super::child::Server;
 use super::http::{Answer, request};
 use super::metrics::Metrics;
 use super::site::Site;
-use super::wait::{eventually, pause, that};
+use super::wait::{blink, eventually, pause, that};
 
 /// DESIGN 6: a body is rendered at most once in 100 ms.
 const RENDERED: Duration = Duration::from_millis(110);
@@ -87,6 +87,22 @@ impl Agent {
         run.arg("run").arg("--config").arg(site.main()).envs(variables.iter().copied());
         run.env("RUNTIME_DIRECTORY", site.run_dir());
         Self::answering(run, site)
+    }
+
+    /// Asks it from its start on, until it answers as wanted; returns how long that took. What it says is not waited for.
+    pub fn start_timed(site: &Site, path: &str, wanted: impl Fn(&Answer) -> bool) -> (Self, Duration) {
+        let mut run = command();
+        run.arg("run").arg("--config").arg(site.main()).env("RUNTIME_DIRECTORY", site.run_dir());
+        let begun = Instant::now();
+        let server = Server::start("", &mut run, &site.log());
+        let agent = Self { url: format!("http://127.0.0.1:{}", site.port()), server };
+        loop {
+            match agent.try_get(path) {
+                Ok(answer) if wanted(&answer) => return (agent, begun.elapsed()),
+                seen => assert!(begun.elapsed() < START, "not as wanted within {START:?}: {seen:?}"),
+            }
+            blink();
+        }
     }
 
     /// `vitald demo`

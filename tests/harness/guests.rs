@@ -40,6 +40,11 @@ pub fn with_schema(schema: &str) -> Vec<u8> {
     checker("", schema)
 }
 
+/// A checker with that sin.
+pub fn with_sin(sin: &str) -> Vec<u8> {
+    checker(sin, ANY)
+}
+
 fn checker(sin: &str, schema: &str) -> Vec<u8> {
     let mut body = sin.to_owned();
     for ordinary in ORDINARY {

@@ -20,6 +20,15 @@ pub struct Hanging {
 impl Hanging {
     /// Starts the agent of a site beside such a file system, which works until [`Hanging::hang`].
     pub fn beside(site: &Site) -> (Agent, Self) {
+        Self::start(site, "")
+    }
+
+    /// The same, but it hangs before the agent starts, until [`Hanging::go_on`].
+    pub fn from_the_start(site: &Site) -> (Agent, Self) {
+        Self::start(site, "kill -STOP $!; ")
+    }
+
+    fn start(site: &Site, before: &str) -> (Agent, Self) {
         let (source, point) = (site.path().join("source"), Self::point_of(site));
         fs::create_dir_all(&source).expect("a directory");
         fs::create_dir_all(&point).expect("a directory");
@@ -27,7 +36,7 @@ impl Hanging {
         let quoted = |path: &Path| format!("'{}'", path.display());
         let text = format!(
             "#!/bin/sh\nexec unshare --mount --propagation private sh -c '\nbindfs -f \"$0\" \"$1\" &\necho $! >\"$2\"\n\
-             for wait in $(seq 500); do mountpoint -q \"$1\" && break; sleep 0.02; done\nshift 2; exec \"$@\"' \
+             for wait in $(seq 500); do mountpoint -q \"$1\" && break; sleep 0.02; done\n{before}shift 2; exec \"$@\"' \
              {} {} {} {} \"$@\"\n",
             quoted(&source),
             quoted(&point),

@@ -27,6 +27,15 @@ struct Asked {
 impl Poll {
     /// Every answer is to have that code.
     pub fn start(agent: &Agent, path: &str, code: u16) -> Self {
+        Self::with(agent, path, code, false)
+    }
+
+    /// The same of an agent that is restarted meanwhile: nobody there is not a wrong answer.
+    pub fn across_restarts(agent: &Agent, path: &str, code: u16) -> Self {
+        Self::with(agent, path, code, true)
+    }
+
+    fn with(agent: &Agent, path: &str, code: u16, may_be_away: bool) -> Self {
         let url = format!("{}{path}", agent.url());
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, what) = (stop.clone(), format!("{path} is {code}"));
@@ -37,6 +46,10 @@ impl Poll {
                 match request("GET", &url, &[]) {
                     Ok(answer) if answer.code == code => {}
                     Ok(answer) => asked.wrong.push(format!("{} {}", answer.code, answer.body)),
+                    Err(_) if may_be_away => {
+                        pause();
+                        continue;
+                    }
                     Err(error) => asked.wrong.push(error),
                 }
                 asked.slowest = asked.slowest.max(begun.elapsed());

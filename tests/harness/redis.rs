@@ -1,5 +1,7 @@
 //! A real redis-server without persistence, over TCP or over TLS.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
@@ -55,6 +57,28 @@ impl Redis {
     /// `redis://127.0.0.1:PORT` or `rediss://127.0.0.1:PORT`
     pub fn url(&self) -> String {
         format!("{}://127.0.0.1:{}", self.scheme, self.port)
+    }
+
+    /// Lets somebody log in by another password too.
+    pub fn allow_password(&self, own: &str, new: &str) {
+        self.does(&[format!("AUTH {own}"), format!("ACL SETUSER default >{new}")]);
+    }
+
+    /// Lets nobody log in by that password any more.
+    pub fn forbid_password(&self, own: &str, old: &str) {
+        self.does(&[format!("AUTH {own}"), format!("ACL SETUSER default <{old}")]);
+    }
+
+    /// Each of these is to be answered with OK.
+    fn does(&self, commands: &[String]) {
+        let mut connection = TcpStream::connect(("127.0.0.1", self.port)).expect("it accepts connections");
+        let mut answers = BufReader::new(connection.try_clone().expect("a second handle"));
+        for command in commands {
+            write!(connection, "{command}\r\n").expect("it reads");
+            let mut answer = String::new();
+            answers.read_line(&mut answer).expect("it answers");
+            assert_eq!(answer, "+OK\r\n", "{command}");
+        }
     }
 
     /// SIGKILL.

@@ -50,6 +50,12 @@ pub fn pause() {
     std::thread::sleep(STEP);
 }
 
+/// A look of [`pause`] where milliseconds are measured.
+#[expect(clippy::disallowed_methods, reason = "as above")]
+pub fn blink() {
+    std::thread::sleep(Duration::from_millis(1));
+}
+
 /// Tests run beside each other; one that measures or burns CPU has the machine to itself.
 static MACHINE: RwLock<()> = RwLock::new(());
 
