@@ -286,6 +286,22 @@ fn a_password_that_is_changed_under_an_agent_is_named_and_costs_nothing_at_once(
 }
 
 #[test]
+fn a_password_that_is_changed_in_its_file_too_needs_no_restart() {
+    let etcd = asking();
+    permit(&etcd);
+    let site = shop_of(as_vitald(Site::new().registered_at(&etcd), PASSWORD));
+    let agent = site.start();
+    settled_in(&site, &etcd, &[KEY]);
+    etcd.must(async |client| client.user_change_password("vitald", "another").await);
+    site.secret("etcd-password", "another\n");
+    eventually("it is read", SOON, || that(agent.log().contains("password was changed"), || agent.log()));
+    falls(&site);
+    eventually("it is gone", SOON * 2, || there(&etcd, &[]));
+    rises(&site);
+    eventually("it is back", SOON * 2, || there(&etcd, &[KEY]));
+}
+
+#[test]
 fn tokens_that_expire_are_renewed_without_a_word() {
     let tokens = Tokens::ending_after(5);
     let etcd = Etcd::with(tokens.options());

@@ -46,13 +46,14 @@ fn everything_loads() {
 }
 
 /// Names that a well agent does not serve, and why a rule or a panel asks for them all the same.
-const RARE: [(&str, &str); 7] = [
+const RARE: [(&str, &str); 8] = [
     ("up", "Prometheus' own"),
     ("vitald_check_skipped_total", "from the first run that is skipped"),
     ("vitald_egress_denied_total", "from the first connection that is refused"),
     ("vitald_registry_errors_total", "from the first error of etcd"),
     ("vitald_check_phase_seconds", "of a checker that connects by name or with TLS"),
     ("node_textfile_scrape_error", "where the collector textfile has a directory"),
+    ("vitald_plugin_pending", "while a version waits for approval"),
     ("vitald_plugin_reloads_total", "from the first plugin in a directory"),
 ];
 
