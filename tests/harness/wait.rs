@@ -6,6 +6,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 const STEP: Duration = Duration::from_millis(10);
+const BLINK: Duration = Duration::from_millis(1);
 
 /// `Ok` where it holds, else what was seen instead.
 pub fn that(holds: bool, seen: impl FnOnce() -> String) -> Result<(), String> {
@@ -45,15 +46,18 @@ pub fn throughout(what: &str, length: Duration, mut look: impl FnMut() -> Result
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that sleeps: between two looks")]
 pub fn pause() {
-    std::thread::sleep(STEP);
+    rest(STEP);
 }
 
-/// A look of [`pause`] where milliseconds are measured.
-#[expect(clippy::disallowed_methods, reason = "as above")]
+/// As [`pause`], where milliseconds are measured.
 pub fn blink() {
-    std::thread::sleep(Duration::from_millis(1));
+    rest(BLINK);
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that sleeps: between two looks")]
+fn rest(length: Duration) {
+    std::thread::sleep(length);
 }
 
 /// Tests run beside each other; one that measures or burns CPU has the machine to itself.

@@ -220,6 +220,27 @@ pub struct PluginInfo {
     pub error: Option<String>,
 }
 
+impl PluginInfo {
+    /// Of a plugin that nothing more is known of.
+    pub fn not_loaded(name: Name, source: String, state: &'static str) -> Self {
+        Self {
+            name,
+            source,
+            state,
+            digest: None,
+            version: None,
+            summary: None,
+            schemes: Vec::new(),
+            params_schema: None,
+            powers: Powers::new(),
+            pending: None,
+            loading: None,
+            checks: Vec::new(),
+            error: None,
+        }
+    }
+}
+
 /// A version that is not let in before an operator says so.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct PendingInfo {

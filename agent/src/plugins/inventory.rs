@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use crate::files::{self, FileError, Stamp};
-use crate::model::checkset::{PluginInfo, PluginRules, Powers};
+use crate::model::checkset::{PluginInfo, PluginRules};
 use crate::model::name::Name;
 
 use super::bundled;
@@ -81,21 +81,8 @@ impl Refused {
     }
 
     pub fn info(&self) -> Option<PluginInfo> {
-        Some(PluginInfo {
-            name: self.name.clone()?,
-            source: self.path.display().to_string(),
-            state: "broken",
-            digest: None,
-            version: None,
-            summary: None,
-            schemes: Vec::new(),
-            params_schema: None,
-            powers: Powers::new(),
-            pending: None,
-            loading: None,
-            checks: Vec::new(),
-            error: Some(self.reason.clone()),
-        })
+        let info = PluginInfo::not_loaded(self.name.clone()?, self.path.display().to_string(), "broken");
+        Some(PluginInfo { error: Some(self.reason.clone()), ..info })
     }
 }
 

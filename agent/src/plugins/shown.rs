@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::checkset::{CheckSet, PendingInfo, PluginInfo, Powers};
+use crate::model::checkset::{CheckSet, PendingInfo, PluginInfo};
 use crate::model::name::Name;
 
 use super::slot::{Held, Slot, Version, Why};
@@ -173,19 +173,6 @@ fn notice(info: &PluginInfo) -> Option<String> {
 
 /// A bundled checker that no check names.
 fn unused_info(name: Name, version: &Version) -> PluginInfo {
-    PluginInfo {
-        name,
-        source: version.source.clone(),
-        state: "unused",
-        digest: Some(version.digest.clone()),
-        version: None,
-        summary: None,
-        schemes: Vec::new(),
-        params_schema: None,
-        powers: Powers::new(),
-        pending: None,
-        loading: None,
-        checks: Vec::new(),
-        error: None,
-    }
+    let digest = Some(version.digest.clone());
+    PluginInfo { digest, ..PluginInfo::not_loaded(name, version.source.clone(), "unused") }
 }
