@@ -54,11 +54,11 @@ impl Inventory {
     fn leave_out(&mut self, dir: &Path, left_out: &[PathBuf]) {
         let Some(first) = left_out.first() else { return };
         let (path, reason) = (
-            PathBuf::from(one_line(dir)),
+            PathBuf::from(escaped(dir)),
             format!(
                 "of its plugin files only {MAX_FILES} are looked at, in the order of their names: not {}, and not the {} \
              after it",
-                one_line(first),
+                escaped(first),
                 left_out.len() - 1
             ),
         );
@@ -124,7 +124,7 @@ pub fn read(dirs: &[PathBuf], overrides: &BTreeSet<Name>, at: &At) -> Inventory 
                 inventory.files.insert(name, version);
             }
             Err(Some(reason)) => {
-                let path = PathBuf::from(one_line(&path));
+                let path = PathBuf::from(escaped(&path));
                 inventory.refused.push(Refused { path, name, reason });
             }
             Err(None) => {}
@@ -185,11 +185,11 @@ fn version(path: &Path, name: Option<&Name>, overrides: &BTreeSet<Name>) -> Resu
 /// Why there is nothing to read where a link is.
 fn leads_nowhere(path: &Path) -> Option<String> {
     let target = std::fs::read_link(path).ok()?;
-    Some(format!("it is a link to {}, which is not there", one_line(&target)))
+    Some(format!("it is a link to {}, which is not there", escaped(&target)))
 }
 
-/// A name may have line breaks in it.
-fn one_line(path: &Path) -> String {
+/// A name may have line breaks in it, and is to be found again by what is shown.
+fn escaped(path: &Path) -> String {
     let mut line = String::new();
     for c in path.display().to_string().chars() {
         if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
