@@ -2,8 +2,8 @@
 //! `vitald maintenance`, `vitald reload`, `vitald plugin` and `vitald handover` speak to it.
 //!
 //! Root and the agent's own user may use it; the file's mode and the kernel's word for who is there both say so. It
-//! decides nothing itself: it asks `health`, `schedule`, `plugins` and `app`, and shows what they and the registry publish. An agent
-//! that can have no socket goes on without one.
+//! decides nothing itself: it asks `health`, `schedule`, `plugins` and `app`, and shows what they and the registry
+//! publish. An agent that can have no socket goes on without one.
 
 mod answer;
 pub mod client;
