@@ -8,6 +8,8 @@ wit_bindgen::generate!({
     path: "wit/v0.1",
     world: "plugin",
     generate_all,
+    // One type for all that can be waited for: a timer of wasi:clocks beside a stream of ours.
+    with: { "wasi:io/poll@0.2.12": wasip2::io::poll },
     pub_export_macro: true,
     export_macro_name: "export_plugin",
     default_bindings_module: "vitald_sdk::__private::bindings",

@@ -177,14 +177,14 @@ fn unshared<'a>(link: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'stat
 }
 
 /// What an error and its sources come from.
-enum Root<'a> {
+pub(crate) enum Root<'a> {
     Net(&'a NetError),
     Io(&'a io::Error),
     Unknown,
 }
 
 /// `io::Error::source` skips the error that it carries, so that is looked into by hand.
-fn root<'a>(error: &'a (dyn StdError + 'static)) -> Root<'a> {
+pub(crate) fn root<'a>(error: &'a (dyn StdError + 'static)) -> Root<'a> {
     let mut found = Root::Unknown;
     let mut next = Some(error);
     while let Some(link) = next {

@@ -4,8 +4,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::bindings::vitald::check::host;
 use crate::error::{Error, Result};
+use crate::sys;
 
 /// All series of one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,28 +46,14 @@ impl Series {
     }
 }
 
+pub(crate) fn denied() -> Error {
+    Error::denied("the host's numbers are not granted: add allow = [\"host\"] to the check")
+}
+
 /// All series whose name starts with `prefix`.
 ///
 /// # Errors
 /// `denied` without the grant `host`; another error where there is no sample. Neither says anything of a target.
 pub fn samples(prefix: &str) -> Result<Sample> {
-    match host::samples(prefix) {
-        Ok(sample) => Ok(Sample {
-            wall: Duration::from_nanos(sample.wall),
-            boot: Duration::from_nanos(sample.boot),
-            series: sample.series.into_iter().map(Series::from).collect(),
-        }),
-        Err(host::Error::Denied) => {
-            Err(Error::denied("the host's numbers are not granted: add allow = [\"host\"] to the check"))
-        }
-        Err(host::Error::Unavailable(why) | host::Error::Other(why)) => {
-            Err(Error::other(format!("the host's numbers: {why}")))
-        }
-    }
-}
-
-impl From<host::Series> for Series {
-    fn from(series: host::Series) -> Self {
-        Self { name: series.name, labels: series.labels, value: series.value }
-    }
+    sys::samples(prefix)
 }

@@ -66,13 +66,23 @@
 //! - `#[derive(Deserialize, JsonSchema)]` with `#[serde(default, deny_unknown_fields)]` is the plain form, for types
 //!   that need more; its crate depends on `serde` and `schemars` (1.x) as well, because derives look for these names.
 //!
-//! # Natively
+//! A [`Length`] is a length of time, a [`Share`] a part of a whole, an [`Expect`] what an answer must be, an [`AuthFailure`] what a refused user means.
+//! Every checker of a target has the parameter `slow` by itself: with `slow = "200ms"`
+//! a target that is UP, but for which the run took longer, is DEGRADED.
 //!
-//! A checker's crate compiles natively, too, so that `cargo test` runs the tests of its pure parts. Connecting,
-//! logging and the host's numbers need a host: natively they panic.
+//! # Async
+//!
+//! With the feature `tokio` a [`Stream`] is `tokio::io::{AsyncRead, AsyncWrite}` as well, for crates that want that, and
+//! `block_on` runs a future with all its streams at once. It is no runtime: no threads, no tasks.
+//!
+//! # Tests
+//!
+//! A checker's crate compiles natively, too, and `cargo test` runs it without WebAssembly: connections are sockets of
+//! the machine then. `testing` tries a checker against a scripted peer, or any address. Only TLS needs a host.
 
 #![deny(missing_docs)]
 
+mod auth_failure;
 #[allow(
     unsafe_code,
     missing_docs,
@@ -90,33 +100,64 @@
 pub mod bindings;
 mod component;
 mod contact;
+mod datagrams;
 mod error;
+mod expect;
 pub mod host;
+#[cfg(feature = "tokio")]
+mod hosts;
+mod length;
 mod net;
+mod options;
 mod outcome;
 pub mod prelude;
+mod quantity;
 mod run;
+mod share;
+mod slow;
 mod stream;
+mod sys;
 mod target;
+#[cfg(feature = "tokio")]
+mod task;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
 mod tls;
+#[cfg(feature = "tokio")]
+mod tokio_io;
 mod wildcard;
 
+pub use crate::auth_failure::AuthFailure;
+pub use crate::datagrams::Datagrams;
 pub use crate::error::{Error, Result};
+pub use crate::expect::Expect;
+#[cfg(feature = "tokio")]
+pub use crate::hosts::Host;
+pub use crate::length::Length;
 pub use crate::net::{Cause, NetError, Phase};
 pub use crate::outcome::{Outcome, Status, degraded, down, up};
-pub use crate::run::{Level, Measurement, Run, Unit};
+pub use crate::quantity::{Measurable, Quantity, Unit, bytes, ratio, seconds};
+pub use crate::run::{Level, Measurement, Run};
+pub use crate::share::Share;
 pub use crate::stream::{Stream, Timings, connect_to};
 pub use crate::target::{Endpoint, Target};
+#[cfg(feature = "tokio")]
+pub use crate::task::{Elapsed, Sleep, block_on, sleep, timeout};
 pub use crate::tls::{TlsOptions, TlsPeer};
 pub use crate::wildcard::wildcard_matches;
-pub use vitald_sdk_macros::{checker, params};
+pub use vitald_sdk_macros::{checker, params, state};
 
 /// What the macros' code names. No part of the interface: it changes with any release.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::bindings;
     pub use crate::bindings::export_plugin;
-    pub use crate::component::{About, Checker, Component, NoParams};
+    pub use crate::component::{About, Checker, Component, Judged, NoParams, Reading, reading};
     pub use schemars;
     pub use serde;
 }
+
+/// The README's code, compiled. Some of it is async.
+#[cfg(all(doctest, feature = "tokio"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

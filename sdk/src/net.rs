@@ -8,7 +8,11 @@
 use std::fmt;
 use std::io;
 
+use crate::error::{Root, root};
+
+#[cfg(any(target_family = "wasm", test))]
 use crate::bindings::vitald::check::net;
+#[cfg(target_family = "wasm")]
 use crate::bindings::wasi::io::streams::StreamError;
 
 /// What was being done when it failed.
@@ -49,6 +53,10 @@ pub enum Cause {
     Tls(String),
     /// The check has no target, or a target without an endpoint.
     NoTarget,
+    /// More bytes came than the checker [allows](crate::Stream::limit).
+    TooMuch,
+    /// What may go over TLS only was to be sent [without](crate::Stream::withhold).
+    Withheld,
     /// Anything else, in the host's words.
     Other(String),
 }
@@ -56,7 +64,7 @@ pub enum Cause {
 /// A failed operation on a connection. It prints as one line: `connect 10.0.0.9:5432: refused`.
 ///
 /// Every `std::io::Error` that a [`Stream`](crate::Stream) or a connect gives has one inside
-/// (`error.get_ref()`, then `downcast_ref`).
+/// ([`NetError::find`]).
 #[derive(Clone, PartialEq, Eq)]
 pub struct NetError {
     phase: Phase,
@@ -66,7 +74,20 @@ pub struct NetError {
 
 impl NetError {
     pub(crate) fn new(phase: Phase, address: impl Into<String>, cause: Cause) -> Self {
-        Self { phase, address: address.into(), cause }
+        let address = address.into();
+        #[cfg(not(target_family = "wasm"))]
+        if cause == Cause::Timeout {
+            crate::sys::stage::ran_out(&format!("{phase} {address}"));
+        }
+        Self { phase, address, cause }
+    }
+
+    /// The one that is behind an error of whatever crate, if there is one.
+    pub fn find<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
+        match root(error) {
+            Root::Net(known) => Some(known),
+            _ => None,
+        }
     }
 
     /// What was being done.
@@ -95,6 +116,8 @@ impl NetError {
             (Cause::Closed, Phase::Write) => io::ErrorKind::BrokenPipe,
             (Cause::Closed, _) => io::ErrorKind::UnexpectedEof,
             (Cause::NoTarget, _) => io::ErrorKind::InvalidInput,
+            (Cause::TooMuch, _) => io::ErrorKind::InvalidData,
+            (Cause::Withheld, _) => io::ErrorKind::PermissionDenied,
             (Cause::NameUnavailable | Cause::Tls(_) | Cause::Other(_), _) => io::ErrorKind::Other,
         }
     }
@@ -146,11 +169,14 @@ impl fmt::Display for Cause {
             Cause::Timeout => "timeout",
             Cause::Closed => "connection closed",
             Cause::NoTarget => "the check has no target to connect to",
+            Cause::TooMuch => "more came than the checker takes",
+            Cause::Withheld => "what the server asks for goes over TLS only",
             Cause::Tls(why) | Cause::Other(why) => why,
         })
     }
 }
 
+#[cfg(any(target_family = "wasm", test))]
 impl From<net::Error> for Cause {
     fn from(error: net::Error) -> Self {
         match error {
@@ -168,6 +194,7 @@ impl From<net::Error> for Cause {
     }
 }
 
+#[cfg(target_family = "wasm")]
 impl From<StreamError> for Cause {
     /// Asks the host what a failed stream operation meant; a stream that it does not know speaks for itself.
     fn from(error: StreamError) -> Self {
@@ -209,7 +236,7 @@ mod tests {
             let error = NetError::new(phase, "h:1", cause.into());
             let io = io::Error::from(error.clone());
             assert_eq!(io.kind(), kind);
-            assert_eq!(io.get_ref().and_then(|inner| inner.downcast_ref()), Some(&error));
+            assert_eq!(NetError::find(&io), Some(&error));
         }
     }
 }

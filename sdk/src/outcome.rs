@@ -6,7 +6,7 @@
 use crate::bindings::vitald::check::types;
 
 /// The state of a target. That a checker could not tell is not a status but an [`Error`](crate::Error).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
     /// The target does its job.
     Up,
@@ -44,6 +44,25 @@ impl Outcome {
     /// A judgement with its message.
     pub fn new(status: Status, message: impl Into<String>) -> Self {
         Self { status, message: message.into() }
+    }
+
+    /// Both: the worse status, and what was found wrong, one behind the other. What is UP is only said while nothing is
+    /// wrong, and then by the first.
+    ///
+    /// ```
+    /// use vitald_sdk::prelude::*;
+    ///
+    /// let outcome = up("primary").and(degraded("3 s behind")).and(down("the query gives 7, expected 8"));
+    /// assert_eq!(outcome, down("3 s behind; the query gives 7, expected 8"));
+    /// assert_eq!(up("primary").and(up("the query gives 8")), up("primary"));
+    /// ```
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self.status, other.status) {
+            (_, Status::Up) => self,
+            (Status::Up, _) => other,
+            (one, two) => Self::new(one.max(two), format!("{}; {}", self.message, other.message)),
+        }
     }
 }
 

@@ -6,5 +6,6 @@ pub use schemars::JsonSchema;
 pub use serde::{Deserialize, Serialize};
 
 pub use crate::{
-    Error, Level, Outcome, Result, Run, Status, Stream, Target, Unit, checker, connect_to, degraded, down, params, up,
+    AuthFailure, Endpoint, Error, Expect, Length, Level, Outcome, Quantity, Result, Run, Share, Status, Stream, Target,
+    Unit, bytes, checker, connect_to, degraded, down, params, ratio, seconds, state, up,
 };

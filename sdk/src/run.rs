@@ -8,40 +8,14 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bindings::vitald::check::{log, types};
+use crate::bindings::vitald::check::types;
 use crate::error::{Error, Result};
 use crate::outcome::{Outcome, Status};
+use crate::quantity::{Measurable, Quantity};
+use crate::sys;
 
 /// What the agent keeps of a check's state.
 const MAX_STATE: usize = 64 * 1024;
-
-/// The base unit of a measurement, in Prometheus' sense: never milliseconds, never percent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Unit {
-    /// A plain number: connections, keys, a version.
-    None,
-    /// Seconds.
-    Seconds,
-    /// Bytes.
-    Bytes,
-    /// A share, 0 to 1.
-    Ratio,
-    /// Degrees Celsius.
-    Celsius,
-    /// Volts.
-    Volts,
-    /// Amperes.
-    Amperes,
-    /// Watts, where only the power is known; Prometheus prefers joules.
-    Watts,
-    /// Joules.
-    Joules,
-    /// Metres.
-    Meters,
-    /// Grams.
-    Grams,
-}
 
 /// How bad a log line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,21 +65,23 @@ impl Run {
     /// ```
     /// # use vitald_sdk::prelude::*;
     /// # fn f(run: &mut Run) {
-    /// run.gauge("replication_lag", Unit::Seconds, 0.8);
-    /// run.gauge("free", Unit::Bytes, 4e9).label("mount", "/var");
+    /// run.measure("connections", 12);
+    /// run.measure("replication_lag", seconds(0.8));
+    /// run.measure("answer", run.elapsed());
+    /// run.measure("free", bytes(4e9)).label("mount", "/var");
     /// # }
     /// ```
-    pub fn gauge(&mut self, name: &str, unit: Unit, value: f64) -> &mut Measurement {
-        self.measure(name, types::Kind::Gauge, unit, value)
+    pub fn measure(&mut self, name: &str, value: impl Measurable) -> &mut Measurement {
+        self.add(name, types::Kind::Gauge, value.into())
     }
 
     /// Adds a number that only grows and starts over at zero. `/metrics` shows it as
-    /// `vitald_value_<name>_<unit>_total`. Names and caps as for [`gauge`](Run::gauge).
-    pub fn counter(&mut self, name: &str, unit: Unit, value: f64) -> &mut Measurement {
-        self.measure(name, types::Kind::Counter, unit, value)
+    /// `vitald_value_<name>_<unit>_total`. Names and caps as for [`measure`](Run::measure).
+    pub fn counter(&mut self, name: &str, value: impl Measurable) -> &mut Measurement {
+        self.add(name, types::Kind::Counter, value.into())
     }
 
-    fn measure(&mut self, name: &str, kind: types::Kind, unit: Unit, value: f64) -> &mut Measurement {
+    fn add(&mut self, name: &str, kind: types::Kind, Quantity { value, unit }: Quantity) -> &mut Measurement {
         self.measurements.push_mut(Measurement(types::Measurement {
             name: name.to_owned(),
             kind,
@@ -113,6 +89,17 @@ impl Run {
             unit: unit.name().to_owned(),
             labels: Vec::new(),
         }))
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn measured(&self) -> usize {
+        self.measurements.len()
+    }
+
+    /// Drops what was measured since.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn forget_measured(&mut self, since: usize) {
+        self.measurements.truncate(since);
     }
 
     /// Adds a piece of the judgement for a person to see: one mount, one broker, one step. Shown, never counted;
@@ -123,6 +110,24 @@ impl Run {
 
     /// What the last run of this check left behind. `None` in the first run, and where it is no `T` (any more): a new
     /// version of a checker that cannot read its old state starts over instead of failing for ever.
+    ///
+    /// ```
+    /// use vitald_sdk::prelude::*;
+    ///
+    /// #[state]
+    /// #[derive(Default)]
+    /// struct Seen {
+    ///     restarts: u32,
+    /// }
+    ///
+    /// # fn f(run: &mut Run) -> Result<()> {
+    /// let mut seen: Seen = run.state().unwrap_or_default();
+    /// seen.restarts += 1;
+    /// run.set_state(&seen)?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// [`#[state]`](macro@crate::state) needs no crate but this one. Numbers, texts, lists and tables do without it.
     pub fn state<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_slice(self.state.as_deref()?).ok()
     }
@@ -147,7 +152,7 @@ impl Run {
 
     /// Writes a line to the agent's log, tagged with the check's name. Rate and size are capped by the agent.
     pub fn log(&self, level: Level, message: impl AsRef<str>) {
-        log::log(level.into(), message.as_ref());
+        sys::log(level, message.as_ref());
     }
 
     /// How long the whole run may take. The host ends it when that is over; a checker need not watch the time.
@@ -206,39 +211,11 @@ impl Measurement {
     }
 }
 
-impl Unit {
-    fn name(self) -> &'static str {
-        match self {
-            Unit::None => "",
-            Unit::Seconds => "seconds",
-            Unit::Bytes => "bytes",
-            Unit::Ratio => "ratio",
-            Unit::Celsius => "celsius",
-            Unit::Volts => "volts",
-            Unit::Amperes => "amperes",
-            Unit::Watts => "watts",
-            Unit::Joules => "joules",
-            Unit::Meters => "meters",
-            Unit::Grams => "grams",
-        }
-    }
-}
-
-impl From<Level> for log::Level {
-    fn from(level: Level) -> Self {
-        match level {
-            Level::Debug => log::Level::Debug,
-            Level::Info => log::Level::Info,
-            Level::Warn => log::Level::Warn,
-            Level::Error => log::Level::Error,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::outcome::up;
+    use crate::quantity::bytes;
 
     fn run(state: Option<&str>) -> Run {
         let attributes = [("check", "orders-db"), ("service", "a"), ("service", "b")];
@@ -249,8 +226,8 @@ mod tests {
     #[test]
     fn collects_what_goes_with_the_judgement() {
         let mut run = run(None);
-        run.gauge("free", Unit::Bytes, 4.0).label("mount", "/var").label("kind", "ext4");
-        run.counter("commands", Unit::None, 12.0);
+        run.measure("free", bytes(4.0)).label("mount", "/var").label("kind", "ext4");
+        run.counter("commands", 12);
         run.part("replica", Status::Degraded, "3 s behind");
         let outcome = run.finish(up("fine"));
         assert_eq!((outcome.status, outcome.message.as_str()), (types::Status::Up, "fine"));

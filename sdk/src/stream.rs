@@ -7,21 +7,14 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::bindings::vitald::check::net;
-use crate::bindings::wasi::io::streams::{InputStream, OutputStream, StreamError};
 use crate::contact;
 use crate::net::{Cause, NetError, Phase};
+use crate::sys::Connection;
 use crate::target::Endpoint;
 use crate::tls::{TlsOptions, TlsPeer};
-
-/// The host copies what it reads into this sandbox; a longer read would only make a larger copy at once.
-const MAX_READ: usize = 64 * 1024;
-
-/// What one `blocking-write-and-flush` takes at most (wasi:io).
-const MAX_WRITE: usize = 4096;
 
 /// An open connection. It closes when it is dropped.
 ///
@@ -39,10 +32,14 @@ const MAX_WRITE: usize = 4096;
 /// # Ok(()) }
 /// ```
 pub struct Stream {
-    // Dropped in this order: the halves before the connection that they were taken from.
-    halves: OnceLock<(InputStream, OutputStream)>,
-    connection: net::Connection,
+    // Dropped in this order: what waits for the connection before the connection itself.
+    #[cfg(feature = "tokio")]
+    pub(crate) waits: crate::tokio_io::Waits,
+    pub(crate) connection: Connection,
     peer: String,
+    /// How many bytes may still come.
+    room: AtomicUsize,
+    withheld: Vec<u8>,
 }
 
 /// How long the host took for each phase of a connection. `None` where a phase did not happen.
@@ -63,18 +60,28 @@ pub struct Timings {
 /// # Errors
 /// A [`NetError`] in the phase `connect`. An operator's grant that is missing is [`Cause::Denied`].
 pub fn connect_to(host: &str, port: u16) -> io::Result<Stream> {
-    match net::connect(host, port, None) {
-        Ok(connection) => Ok(Stream::new(connection, Endpoint::new(host, port).to_string())),
-        Err(error) => {
-            let peer = Endpoint::new(host, port).to_string();
-            Err(NetError::new(Phase::Connect, peer, error.into()).into())
-        }
+    connect(host, port, None)
+}
+
+pub(crate) fn connect(host: &str, port: u16, limit: Option<Duration>) -> io::Result<Stream> {
+    let connected = Connection::connect(host, port, limit);
+    let peer = Endpoint::new(host, port).to_string();
+    match connected {
+        Ok(connection) => Ok(Stream::new(connection, peer)),
+        Err(cause) => Err(NetError::new(Phase::Connect, peer, cause).into()),
     }
 }
 
 impl Stream {
-    fn new(connection: net::Connection, peer: String) -> Self {
-        Self { halves: OnceLock::new(), connection, peer }
+    fn new(connection: Connection, peer: String) -> Self {
+        Self {
+            #[cfg(feature = "tokio")]
+            waits: Default::default(),
+            connection,
+            peer,
+            room: AtomicUsize::new(usize::MAX),
+            withheld: Vec::new(),
+        }
     }
 
     /// The address that the host connected to, with its port: `10.0.0.9:5432`.
@@ -84,7 +91,24 @@ impl Stream {
 
     /// How long the host took to open the connection.
     pub fn timings(&self) -> Timings {
-        Timings::from_pairs(self.connection.timings())
+        self.connection.timings()
+    }
+
+    /// From now on no more than `bytes` may come; the read that gets more fails. For crates that read as much as a peer
+    /// sends: the peer may be anything, and a checker's memory and time are short.
+    ///
+    /// The error is a [`NetError`] with [`Cause::TooMuch`].
+    pub fn limit(&mut self, bytes: usize) {
+        self.room = bytes.into();
+    }
+
+    /// Lets nobody send `bytes` until [`start_tls`](Self::start_tls): a write that has them in it sends nothing, and fails.
+    /// For crates that answer a password in clear to whoever asks for it.
+    ///
+    /// A crate may write in pieces, and a piece is not recognized: give it what it writes as one message, and test it.
+    /// The error is a [`NetError`] with [`Cause::Withheld`].
+    pub fn withhold(&mut self, bytes: impl Into<Vec<u8>>) {
+        self.withheld = bytes.into();
     }
 
     /// Sends what is still to be sent, and ends our side: the peer reads the end, we can still read.
@@ -92,7 +116,7 @@ impl Stream {
     /// # Errors
     /// A [`NetError`] in the phase `write`.
     pub fn shutdown(&self) -> io::Result<()> {
-        self.connection.shutdown().map_err(|error| self.error(Phase::Write, error.into()))
+        self.connection.shutdown().map_err(|cause| self.error(Phase::Write, cause))
     }
 
     /// Wraps what follows in TLS, for protocols that upgrade (STARTTLS). The host verifies the peer against the name
@@ -109,63 +133,75 @@ impl Stream {
     /// # Errors
     /// A [`NetError`] in the phase `tls`.
     pub fn start_tls_with(&mut self, options: TlsOptions) -> io::Result<()> {
-        self.halves = OnceLock::new();
-        let started = self.connection.start_tls(&options.into_wire(), None);
-        started.map_err(|error| self.error(Phase::Tls, error.into()))
+        self.upgrade(options, None)
+    }
+
+    /// [`start_tls_with`](Self::start_tls_with) that takes no longer than `limit`; without it the handshake may take
+    /// what the run has left.
+    ///
+    /// # Errors
+    /// A [`NetError`] in the phase `tls`; [`Cause::Timeout`] when the time is over.
+    pub fn start_tls_within(&mut self, options: TlsOptions, limit: Duration) -> io::Result<()> {
+        self.upgrade(options, Some(limit))
+    }
+
+    fn upgrade(&mut self, options: TlsOptions, limit: Option<Duration>) -> io::Result<()> {
+        #[cfg(feature = "tokio")]
+        {
+            self.waits = Default::default();
+        }
+        self.connection.start_tls(options, limit).map_err(|cause| self.error(Phase::Tls, cause))?;
+        self.withheld = Vec::new();
+        Ok(())
     }
 
     /// What the peer showed in the handshake; none before one.
     pub fn tls(&self) -> Option<TlsPeer> {
-        self.connection.tls().map(TlsPeer::from_wire)
+        self.connection.tls()
     }
 
-    /// The halves are asked for only when something is read or written: a check that only connects pays nothing.
-    fn halves(&self, phase: Phase) -> io::Result<&(InputStream, OutputStream)> {
-        if let Some(halves) = self.halves.get() {
-            return Ok(halves);
-        }
-        let halves = self.connection.streams().map_err(|error| self.error(phase, error.into()))?;
-        Ok(self.halves.get_or_init(|| halves))
-    }
-
-    fn error(&self, phase: Phase, cause: Cause) -> io::Error {
+    pub(crate) fn error(&self, phase: Phase, cause: Cause) -> io::Error {
         NetError::new(phase, self.peer.as_str(), cause).into()
+    }
+
+    /// Notes what came, for the judgement of later errors.
+    pub(crate) fn received(&self, count: usize) -> io::Result<usize> {
+        match count {
+            0 => contact::ended(&self.peer),
+            _ => contact::heard(),
+        }
+        let room = self.room.load(Ordering::Relaxed);
+        self.room.store(room.saturating_sub(count), Ordering::Relaxed);
+        if count > room { Err(self.error(Phase::Read, Cause::TooMuch)) } else { Ok(count) }
+    }
+
+    pub(crate) fn may_send(&self, bytes: &[u8]) -> io::Result<()> {
+        let withheld = self.withheld.as_slice();
+        if !withheld.is_empty() && bytes.windows(withheld.len()).any(|part| part == withheld) {
+            return Err(self.error(Phase::Write, Cause::Withheld));
+        }
+        Ok(())
     }
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);
         }
-        let (input, _) = self.halves(Phase::Read)?;
-        let wanted = buffer.len().min(MAX_READ) as u64;
-        loop {
-            match input.blocking_read(wanted) {
-                Ok(bytes) if bytes.is_empty() => {}
-                Ok(bytes) => {
-                    contact::heard();
-                    return bytes.as_slice().read(buffer);
-                }
-                Err(StreamError::Closed) => {
-                    contact::ended(&self.peer);
-                    return Ok(0);
-                }
-                Err(error) => return Err(self.error(Phase::Read, error.into())),
-            }
+        match self.connection.read(buffer) {
+            Ok(count) => self.received(count),
+            Err(cause) => Err(self.error(Phase::Read, cause)),
         }
     }
 
     fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        let now = bytes.get(..MAX_WRITE).unwrap_or(bytes);
-        let (_, output) = self.halves(Phase::Write)?;
-        match output.blocking_write_and_flush(now) {
-            Ok(()) => Ok(now.len()),
-            Err(error) => Err(self.error(Phase::Write, error.into())),
-        }
+        self.may_send(bytes)?;
+        self.connection.write(bytes).map_err(|cause| self.error(Phase::Write, cause))
     }
 }
 
+#[cfg(any(target_family = "wasm", test))]
 impl Timings {
-    fn from_pairs(pairs: Vec<(String, u64)>) -> Self {
+    pub(crate) fn from_pairs(pairs: Vec<(String, u64)>) -> Self {
         let mut timings = Self::default();
         for (phase, nanoseconds) in pairs {
             let took = Some(Duration::from_nanos(nanoseconds));
@@ -222,6 +258,8 @@ impl fmt::Debug for Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
+    use crate::testing::Peer;
 
     #[test]
     fn timings_keep_what_they_know() {
@@ -230,6 +268,46 @@ mod tests {
         assert_eq!(timings.connect, Some(Duration::from_nanos(1_500)));
         assert_eq!(timings.resolve, Some(Duration::from_nanos(7)));
         assert_eq!(timings.tls, None);
+    }
+
+    fn cause(error: &io::Error) -> Option<Cause> {
+        Some(NetError::find(error)?.cause().clone())
+    }
+
+    fn connected(peer: &Peer) -> Stream {
+        let url = peer.url("tcp");
+        let (_, port) = url.rsplit_once(':').unwrap();
+        connect_to("127.0.0.1", port.parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn no_more_comes_than_is_allowed() {
+        let peer = Peer::script().answer("12345").close().start();
+        let mut stream = connected(&peer);
+        stream.limit(5);
+        stream.read_exact(&mut [0; 5]).unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0, "the end is no byte");
+
+        let peer = Peer::script().answer("123456").close().start();
+        let mut stream = connected(&peer);
+        stream.limit(5);
+        let error = stream.read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(cause(&error), Some(Cause::TooMuch));
+        assert!(Error::from(error).is_down());
+    }
+
+    #[test]
+    fn what_is_withheld_is_not_sent() {
+        let peer = Peer::script().expect("user\n").answer("ok").close().start();
+        let mut stream = connected(&peer);
+        stream.withhold("p secret\n");
+        stream.write_all(b"user\n").unwrap();
+        for bytes in [&b"p secret\n"[..], b"x p secret\nx"] {
+            assert_eq!(cause(&stream.write_all(bytes).unwrap_err()), Some(Cause::Withheld));
+        }
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "ok");
     }
 
     #[test]

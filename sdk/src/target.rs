@@ -6,9 +6,11 @@
 
 use std::fmt;
 use std::io;
+use std::time::{Duration, Instant};
 
+use crate::datagrams::Datagrams;
 use crate::net::{Cause, NetError, Phase};
-use crate::stream::{Stream, connect_to};
+use crate::stream::{self, Stream, connect_to};
 use crate::tls::{self, TlsOptions};
 
 /// A host and a port. Prints as `HOST:PORT`, IPv6 addresses in brackets.
@@ -40,6 +42,24 @@ impl Endpoint {
     /// A [`NetError`] in the phase `connect`.
     pub fn connect(&self) -> io::Result<Stream> {
         connect_to(&self.host, self.port)
+    }
+
+    /// [`connect`](Self::connect) that takes no longer than `limit`; without it a connect may take what the run has
+    /// left. For checks that go on with the next endpoint.
+    ///
+    /// # Errors
+    /// A [`NetError`] in the phase `connect`; [`Cause::Timeout`] when the time is over.
+    pub fn connect_within(&self, limit: Duration) -> io::Result<Stream> {
+        stream::connect(&self.host, self.port, Some(limit))
+    }
+
+    /// Opens a socket for UDP to it.
+    ///
+    /// # Errors
+    /// A [`NetError`] in the phase `connect`: no grant, or a name that leads nowhere. Whether anybody listens there shows
+    /// with the first answer.
+    pub fn datagrams(&self) -> io::Result<Datagrams> {
+        Datagrams::open(&self.host, self.port, self.to_string())
     }
 }
 
@@ -144,16 +164,38 @@ impl Target {
     /// # Errors
     /// As `connect`.
     pub fn connect_with(&self, options: TlsOptions) -> io::Result<Stream> {
-        match self.endpoints.first() {
-            Some(endpoint) => {
-                let mut stream = endpoint.connect()?;
-                if self.is_tls() {
-                    stream.start_tls_with(options)?;
-                }
-                Ok(stream)
-            }
-            None => Err(NetError::new(Phase::Connect, "", Cause::NoTarget).into()),
+        let endpoint = self.endpoint()?;
+        let mut stream = endpoint.connect()?;
+        if self.is_tls() {
+            stream.start_tls_with(options)?;
         }
+        Ok(stream)
+    }
+
+    /// [`connect`](Self::connect) that takes no longer than `limit`, the handshake included; without it a connect may
+    /// take what the run has left.
+    ///
+    /// # Errors
+    /// As `connect`; [`Cause::Timeout`] when the time is over.
+    pub fn connect_within(&self, limit: Duration) -> io::Result<Stream> {
+        let begun = Instant::now();
+        let mut stream = self.endpoint()?.connect_within(limit)?;
+        if self.is_tls() {
+            stream.start_tls_within(TlsOptions::default(), limit.saturating_sub(begun.elapsed()))?;
+        }
+        Ok(stream)
+    }
+
+    /// Opens a socket for UDP to the first endpoint.
+    ///
+    /// # Errors
+    /// As [`Endpoint::datagrams`].
+    pub fn datagrams(&self) -> io::Result<Datagrams> {
+        self.endpoint()?.datagrams()
+    }
+
+    fn endpoint(&self) -> io::Result<&Endpoint> {
+        self.endpoints.first().ok_or_else(|| NetError::new(Phase::Connect, "", Cause::NoTarget).into())
     }
 
     fn after_scheme(&self) -> &str {
@@ -189,7 +231,7 @@ impl fmt::Debug for Target {
 }
 
 /// RFC 3986, section 2.1. A `%` without two hexadecimal digits stands for itself; what is no UTF-8 is replaced.
-fn percent_decode(text: &str) -> String {
+pub(crate) fn percent_decode(text: &str) -> String {
     if !text.contains('%') {
         return text.to_owned();
     }

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+#[cfg(target_family = "wasm")]
 use crate::bindings::vitald::check::net;
 
 /// Schemes whose ports speak TLS from the first byte, as IANA has them registered or clients commonly write them.
@@ -51,6 +52,7 @@ impl TlsOptions {
         self
     }
 
+    #[cfg(target_family = "wasm")]
     pub(crate) fn into_wire(self) -> net::TlsOptions {
         net::TlsOptions {
             server_name: self.server_name,
@@ -79,6 +81,7 @@ pub struct TlsPeer {
 }
 
 impl TlsPeer {
+    #[cfg(target_family = "wasm")]
     pub(crate) fn from_wire(peer: net::TlsPeer) -> Self {
         let net::TlsPeer { version, cipher, alpn, certificates, verify_error, attributes } = peer;
         Self { version, cipher, alpn, certificates, verify_error, attributes }

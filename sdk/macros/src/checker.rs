@@ -51,10 +51,13 @@ pub(crate) fn expand(options: &Options, item: TokenStream) -> TokenStream {
 
 fn export(options: &Options, function: &ItemFn) -> syn::Result<TokenStream> {
     let signature = Signature::of(function)?;
-    let (params, call) = (signature.params(), signature.call());
+    let (params, reading, call) = (signature.params(), signature.reading(), signature.call());
     let summary = summary(&function.attrs);
     let schemes = options.schemes.iter().map(scheme);
+    let once = once(signature.name());
     Ok(quote! {
+        #once
+
         const _: () = {
             #[allow(dead_code, reason = "only a component exports it")]
             struct Exported;
@@ -67,6 +70,10 @@ fn export(options: &Options, function: &ItemFn) -> syn::Result<TokenStream> {
                     version: ::core::env!("CARGO_PKG_VERSION"),
                     schemes: &[#(#schemes),*],
                 };
+
+                fn reading() -> ::vitald_sdk::__private::Reading<Self::Params> {
+                    #reading
+                }
 
                 #[allow(unused_variables, reason = "a checker takes what it needs")]
                 fn check(
@@ -85,6 +92,18 @@ fn export(options: &Options, function: &ItemFn) -> syn::Result<TokenStream> {
             ::vitald_sdk::__private::export_plugin!(Component with_types_in ::vitald_sdk::__private::bindings);
         };
     })
+}
+
+/// What a crate can have but once, wherever it stands, and whose name says so where there are two: the compiler shows
+/// both functions. Nobody calls it.
+fn once(function: &Ident) -> TokenStream {
+    let name = Ident::new("a_crate_has_one_checker", function.span());
+    quote! {
+        #[doc(hidden)]
+        #[allow(non_local_definitions, reason = "an example may stand inside of a function")]
+        #[macro_export]
+        macro_rules! #name { () => {}; }
+    }
 }
 
 fn scheme(scheme: &Scheme) -> TokenStream {

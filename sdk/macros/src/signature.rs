@@ -28,16 +28,12 @@ enum Argument {
 impl Signature {
     pub(crate) fn of(function: &ItemFn) -> syn::Result<Self> {
         let signature = &function.sig;
-        let plain = signature.asyncness.is_none()
-            && signature.unsafety.is_none()
-            && signature.generics.params.is_empty()
-            && signature.variadic.is_none();
-        let ReturnType::Type(_, returns) = &signature.output else {
-            return Err(unlike(signature.span(), "this returns nothing"));
-        };
-        if !plain {
-            return Err(unlike(signature.span(), "this is async, unsafe or generic"));
+        if let Some(fault) = unusual(function) {
+            return Err(unlike(signature.ident.span(), fault));
         }
+        let ReturnType::Type(_, returns) = &signature.output else {
+            return Err(unlike(signature.ident.span(), "this returns nothing"));
+        };
         let arguments = signature.inputs.iter().map(argument).collect::<syn::Result<Vec<_>>>()?;
         let signature = Self { name: signature.ident.clone(), arguments, returns: returns.span() };
         signature.each_once(function)?;
@@ -49,7 +45,7 @@ impl Signature {
         let fault = if count(|a| matches!(a, Argument::Target)) > 1 {
             "this takes two targets"
         } else if count(|a| matches!(a, Argument::Params(_) | Argument::NoParams)) > 1 {
-            "this takes two kinds of parameters"
+            "this takes two kinds of parameters: one type holds them all"
         } else if count(|a| matches!(a, Argument::Run)) > 1 {
             "this takes two runs"
         } else {
@@ -58,26 +54,57 @@ impl Signature {
         Err(unlike(function.sig.inputs.span(), fault))
     }
 
+    pub(crate) fn name(&self) -> &Ident {
+        &self.name
+    }
+
     /// The type of the parameters.
     pub(crate) fn params(&self) -> TokenStream {
-        let written = self.arguments.iter().find_map(|argument| match argument {
-            Argument::Params(ty) => Some(quote!(#ty)),
+        let none = quote!(::vitald_sdk::__private::NoParams);
+        self.written_params().map_or(none, |ty| quote!(#ty))
+    }
+
+    /// How they are read. Its span is their type's, so that one that is none is shown there.
+    pub(crate) fn reading(&self) -> TokenStream {
+        let span = self.written_params().map_or_else(Span::call_site, Spanned::span);
+        let params = self.params();
+        quote_spanned!(span=> ::vitald_sdk::__private::reading::<#params>())
+    }
+
+    fn written_params(&self) -> Option<&Type> {
+        self.arguments.iter().find_map(|argument| match argument {
+            Argument::Params(ty) => Some(&**ty),
             _ => None,
-        });
-        written.unwrap_or_else(|| quote!(::vitald_sdk::__private::NoParams))
+        })
     }
 
     /// The call of the function, where `target`, `params` and `run` are in scope. Its span is the return type's, so
     /// that a wrong one is shown there.
     pub(crate) fn call(&self) -> TokenStream {
-        let name = &self.name;
+        // A copy, because a raw name such as `r#match` cannot be made anew from its text.
+        let mut name = self.name.clone();
+        name.set_span(self.returns);
         let arguments = self.arguments.iter().map(|argument| match argument {
             Argument::Target => quote!(target),
             Argument::NoParams => quote!(()),
             Argument::Params(_) => quote!(params),
             Argument::Run => quote!(run),
         });
-        quote_spanned!(self.returns=> #name(#(#arguments),*))
+        quote_spanned!(self.returns=> ::vitald_sdk::__private::Judged::judged(#name(#(#arguments),*)))
+    }
+}
+
+/// What no checker is.
+fn unusual(function: &ItemFn) -> Option<&'static str> {
+    let signature = &function.sig;
+    if signature.asyncness.is_some() {
+        Some("this is async: a checker is not, and runs what is by `vitald_sdk::block_on`")
+    } else if !signature.generics.params.is_empty() {
+        Some("this is generic: the agent calls it with one type")
+    } else if signature.unsafety.is_some() || signature.variadic.is_some() {
+        Some("this is unsafe or variadic")
+    } else {
+        None
     }
 }
 
@@ -87,6 +114,9 @@ fn argument(argument: &FnArg) -> syn::Result<Argument> {
     };
     match &*typed.ty {
         Type::Reference(reference) if is_named(&reference.elem, "Run") => Ok(Argument::Run),
+        Type::Reference(reference) if is_named(&reference.elem, "Target") => {
+            Err(unlike(typed.span(), "the target is not borrowed: `target: Target`"))
+        }
         Type::Reference(_) => Err(unlike(typed.span(), "only the run is borrowed")),
         ty if is_named(ty, "Run") => Err(unlike(typed.span(), "the run is borrowed: `run: &mut Run`")),
         ty if is_named(ty, "Target") => Ok(Argument::Target),
@@ -108,12 +138,23 @@ pub(crate) fn unlike(span: Span, fault: &str) -> syn::Error {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use syn::parse_quote;
+
+    use super::*;
+
+    #[test]
+    fn a_keyword_can_be_a_name() {
+        let function = parse_quote!(
+            fn r#match() -> Result<Outcome> {}
+        );
+        assert!(Signature::of(&function).unwrap().call().to_string().contains("r#match ()"));
+    }
 
     fn call_and_params(function: &ItemFn) -> (String, String) {
         let signature = Signature::of(function).unwrap();
-        (signature.call().to_string(), signature.params().to_string())
+        let call = signature.call().to_string();
+        let inner = call.split_once("judged (").unwrap().1.strip_suffix(')').unwrap().trim();
+        (inner.to_owned(), signature.params().to_string())
     }
 
     #[test]
@@ -143,7 +184,10 @@ mod tests {
 
     #[test]
     fn a_wrong_signature_is_shown_the_right_one() {
-        let wrong: [ItemFn; 8] = [
+        let wrong: [ItemFn; 9] = [
+            parse_quote!(
+                unsafe fn f() -> R {}
+            ),
             parse_quote!(
                 fn f(target: Target) {}
             ),

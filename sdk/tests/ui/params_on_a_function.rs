@@ -1,0 +1,9 @@
+use vitald_sdk::prelude::*;
+
+#[params]
+fn banner() {}
+
+#[params(default)]
+struct Banner {}
+
+fn main() {}
