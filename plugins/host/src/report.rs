@@ -81,7 +81,7 @@ impl Report {
     pub(crate) fn tell(mut self, run: &mut Run, remembers: bool) -> Result<Outcome> {
         self.settle(remembers);
         for number in &self.numbers {
-            let measurement = run.gauge(number.name, number.unit, number.value);
+            let measurement = run.measure(number.name, number.unit.of(number.value));
             if let Some((name, value)) = &number.label {
                 measurement.label(*name, value.clone());
             }

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use vitald_sdk::Length;
+
 /// A kind of number in the parameters.
 pub(crate) trait Written: Sized {
     /// What to write: the end of an error message.
@@ -115,7 +117,7 @@ impl Written for Duration {
     const EXPECTED: &str = "a length of time above zero with its unit, such as \"100ms\", \"30m\" or \"24h\"";
 
     fn parse(text: &str) -> Option<Self> {
-        humantime::parse_duration(text).ok().filter(|length| !length.is_zero())
+        text.parse().ok().map(Length::get).filter(|length| !length.is_zero())
     }
 }
 

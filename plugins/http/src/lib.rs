@@ -64,9 +64,9 @@ fn http(target: Target, params: Params, run: &mut Run) -> Result<Outcome> {
     let left = certificate(&stream, run);
     let mut response = agent(Connected::new(stream)).run(request).map_err(reason)?;
     let latency = run.elapsed().saturating_sub(started);
-    run.gauge("latency", Unit::Seconds, latency.as_secs_f64());
+    run.measure("latency", latency);
     let (body, cut) = read(response.body_mut(), params.max_body)?;
-    run.gauge("response_size", Unit::Bytes, body.len() as f64);
+    run.measure("response_size", bytes(body.len() as f64));
     let outcome = expected.judge(&Answer { status: response.status().as_u16(), body: &body, cut });
     Ok(expect::certificate(outcome, left, params.certificate_min_days))
 }
@@ -77,10 +77,10 @@ const DAY: f64 = 86_400.0;
 fn certificate(stream: &Stream, run: &mut Run) -> Option<f64> {
     let peer = stream.tls()?;
     if let Some(took) = stream.timings().tls {
-        run.gauge("tls_handshake", Unit::Seconds, took.as_secs_f64());
+        run.measure("tls_handshake", took);
     }
     let left = peer.seconds_left()?;
-    run.gauge("certificate_left", Unit::Seconds, left);
+    run.measure("certificate_left", seconds(left));
     Some(left / DAY)
 }
 

@@ -49,8 +49,8 @@ impl<'a> Info<'a> {
             let value = self.get(field).and_then(|text| text.parse().ok());
             match value {
                 Some(0.0) if name == "memory_limit" => {}
-                Some(value) if grows => drop(run.counter(name, unit, value)),
-                Some(value) => drop(run.gauge(name, unit, value)),
+                Some(value) if grows => drop(run.counter(name, unit.of(value))),
+                Some(value) => drop(run.measure(name, unit.of(value))),
                 None => {}
             }
         }

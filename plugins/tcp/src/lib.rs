@@ -34,7 +34,7 @@ fn tcp(target: Target, params: Params, run: &mut Run) -> Result<Outcome> {
         Some(expect) => {
             let asked = run.elapsed();
             let line = first_line(&stream)?;
-            run.gauge("answer", Unit::Seconds, run.elapsed().saturating_sub(asked).as_secs_f64());
+            run.measure("answer", run.elapsed().saturating_sub(asked));
             Ok(judge(&line, expect))
         }
     }
@@ -42,7 +42,7 @@ fn tcp(target: Target, params: Params, run: &mut Run) -> Result<Outcome> {
 
 fn measure_connect(timings: Timings, run: &mut Run) {
     if let Some(took) = timings.connect {
-        run.gauge("connect", Unit::Seconds, took.as_secs_f64());
+        run.measure("connect", took);
     }
 }
 
@@ -79,19 +79,50 @@ fn shorten(line: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use vitald_sdk::testing::{Peer, Ran, Trial};
+
     use super::*;
 
-    fn judged(line: &str, expect: &str) -> (Status, String) {
-        let Outcome { status, message } = judge(line, expect);
-        (status, message)
+    fn tried(peer: &Peer, params: &str) -> Ran {
+        Trial::of(tcp).peer(peer).params(params).run()
+    }
+
+    #[test]
+    fn accepting_is_enough_where_nothing_is_expected() {
+        let peer = Peer::script().start();
+        let ran = tried(&peer, "{}");
+        assert_eq!((ran.status(), ran.message()), (Some(Status::Up), "accepts connections"), "{ran}");
+        assert!(ran.measurement("connect").is_some() && ran.measurement("answer").is_none(), "{ran}");
     }
 
     #[test]
     fn the_line_must_match() {
-        assert_eq!(judged("220 mail ready", "220 *"), (Status::Up, "220 mail ready".into()));
-        assert_eq!(judged("500 no", "220 *"), (Status::Down, "unexpected answer: 500 no".into()));
-        assert_eq!(judged("", "220 *"), (Status::Down, "no answer".into()));
-        assert_eq!(judged("", "*").0, Status::Up);
+        let cases = [
+            ("220 mail ready\r\n", "220 *", Status::Up, "220 mail ready"),
+            ("500 no\n", "220 *", Status::Down, "unexpected answer: 500 no"),
+            ("", "220 *", Status::Down, "no answer"),
+            ("", "*", Status::Up, ""),
+        ];
+        for (line, expect, status, message) in cases {
+            let peer = Peer::script().expect("HELO\r\n").answer(line).close().start();
+            let ran = tried(&peer, &format!(r#"{{"send": "HELO\r\n", "expect": "{expect}"}}"#));
+            assert_eq!((ran.status(), ran.message()), (Some(status), message), "{line:?}: {ran}");
+            assert!(ran.measurement("answer").is_some(), "{ran}");
+        }
+    }
+
+    #[test]
+    fn a_target_that_breaks_off_or_says_nothing_is_down() {
+        let peer = Peer::script().expect("HELO").reset().start();
+        let ran = tried(&peer, r#"{"send": "HELO", "expect": "*"}"#);
+        assert_eq!(ran.status(), Some(Status::Down), "{ran}");
+        assert_eq!(ran.message(), format!("read {}: connection reset", peer.address()));
+        let silent = Peer::script().start();
+        let ran = Trial::of(tcp).peer(&silent).params(r#"{"expect": "*"}"#).timeout(Duration::from_millis(50)).run();
+        assert_eq!(ran.status(), Some(Status::Down), "{ran}");
+        assert_eq!(ran.message(), format!("timeout after 50 ms: read {}", silent.address()));
     }
 
     #[test]
@@ -104,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_message_shows_the_beginning() {
-        let (_, message) = judged(&"é".repeat(300), "é*");
+        let message = judge(&"é".repeat(300), "é*").message;
         assert_eq!(message.len(), MAX_SHOWN);
     }
 }
