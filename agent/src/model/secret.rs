@@ -4,7 +4,7 @@
 use std::fmt;
 
 use base64::Engine as _;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// Shorter values are not masked: they would make ordinary text unreadable and hide little.
 pub const SHORTEST: usize = 6;
@@ -12,8 +12,17 @@ pub const SHORTEST: usize = 6;
 /// What stands where a secret stood.
 pub const MASK: &str = "***";
 
-/// The secrets of one check, in all the forms in which they are hidden: plain, percent-encoded, base64 (at each of
-/// the three alignments) and JSON-escaped.
+/// What usual encoders leave as it is: RFC 3986's unreserved characters; those of `encodeURIComponent`; those of a form;
+/// those of RFC 3986's userinfo, with `:` and without.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const COMPONENT: &AsciiSet = &UNRESERVED.remove(b'!').remove(b'*').remove(b'\'').remove(b'(').remove(b')');
+const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'*');
+const USERINFO: &AsciiSet = &COMPONENT.remove(b'$').remove(b'&').remove(b'+').remove(b',').remove(b';').remove(b'=');
+const USERINFO_COLON: &AsciiSet = &USERINFO.remove(b':');
+const ENCODERS: [&AsciiSet; 6] = [NON_ALPHANUMERIC, UNRESERVED, COMPONENT, FORM, USERINFO, USERINFO_COLON];
+
+/// The secrets of one check, in all the forms in which they are hidden: plain, percent-encoded as usual encoders do
+/// it (in either case, and with + for a space), base64 (at each of the three alignments) and JSON-escaped.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Masker {
     /// Longest first, so that a secret that contains another is hidden whole.
@@ -29,6 +38,14 @@ impl Masker {
         Self { forms }
     }
 
+    /// The secrets of both.
+    pub fn and(self, other: Self) -> Self {
+        let mut forms = [self.forms, other.forms].concat();
+        forms.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        forms.dedup();
+        Self { forms }
+    }
+
     /// The text without the secrets.
     pub fn mask(&self, text: String) -> String {
         let hide = |text: String, form: &String| {
@@ -39,7 +56,8 @@ impl Masker {
 }
 
 fn forms_of(secret: &str) -> Vec<String> {
-    let mut forms = vec![secret.to_owned(), utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string()];
+    let mut forms = vec![secret.to_owned()];
+    forms.extend(ENCODERS.iter().flat_map(|set| percent_encoded(secret, set)));
     if let Ok(json) = serde_json::to_string(secret) {
         forms.push(json.trim_matches('"').to_owned());
     }
@@ -58,6 +76,16 @@ fn forms_of(secret: &str) -> Vec<String> {
         }
     }
     forms
+}
+
+/// In upper and in lower case, and both as a form has them.
+fn percent_encoded(secret: &str, set: &'static AsciiSet) -> [String; 4] {
+    let upper = utf8_percent_encode(secret, set).to_string();
+    // A piece is an escape, or what needs none; a sign that stands for itself is always escaped.
+    let lower: String = utf8_percent_encode(secret, set)
+        .map(|piece| if piece.starts_with('%') { piece.to_ascii_lowercase() } else { piece.to_owned() })
+        .collect();
+    [upper.replace("%20", "+"), lower.replace("%20", "+"), upper, lower]
 }
 
 impl fmt::Debug for Masker {
@@ -87,6 +115,25 @@ mod tests {
         for text in texts {
             let masked = masker.mask(text.clone());
             assert!(masked.contains(MASK), "{text} -> {masked}");
+        }
+    }
+
+    #[test]
+    fn usual_percent_encoders_hide_nothing() {
+        let masker = Masker::new(["my-pass!word$1", "a secret/of:us"]);
+        for text in [
+            "my-pass%21word%241",
+            "my-pass!word%241",
+            "my-pass!word$1",
+            "my%2Dpass%21word%241",
+            "my%2dpass%21word%241",
+            "a%20secret%2Fof%3Aus",
+            "a%20secret%2fof%3aus",
+            "a+secret%2Fof%3Aus",
+            "a+secret%2fof%3aus",
+            "a%20secret%2Fof:us",
+        ] {
+            assert_eq!(masker.mask(format!("<{text}>")), "<***>", "{text}");
         }
     }
 

@@ -50,13 +50,13 @@ impl Target {
         if scheme.is_empty() || !scheme_fits(scheme) {
             return Err(InvalidTarget::Scheme);
         }
-        let (_, hosts) = split_authority(rest);
+        let Authority { hosts, after, .. } = split_authority(rest);
         if hosts.contains("${") {
             return Err(InvalidTarget::SecretHost);
         }
         let hosts = hosts.split(',').map(parse_host).collect::<Result<_, _>>().map_err(|error| {
             // What seems to be a host may be a piece of a password, which is not to be quoted.
-            if hosts.len() < rest.len() && rest.contains('@') { InvalidTarget::Userinfo } else { error }
+            if after.contains('@') { InvalidTarget::Userinfo } else { error }
         })?;
         Ok(Self {
             written: written.to_owned(),
@@ -80,10 +80,10 @@ impl Target {
         &self.resolved
     }
 
-    /// The password in the resolved text, as written there and percent-decoded.
+    /// The password in the resolved text, as it stands there: still percent-encoded, which a checker does not see.
     pub fn password(&self) -> Option<&str> {
         let rest = self.resolved.split_once("://")?.1;
-        split_authority(rest).0?.split_once(':').map(|(_, password)| password)
+        split_authority(rest).user?.split_once(':').map(|(_, password)| password)
     }
 
     /// The endpoints in their order, `default` where none is written; the host without a port where there is neither.
@@ -95,23 +95,36 @@ impl Target {
     }
 }
 
-/// Splits what follows `://` into userinfo and the list of hosts. The userinfo ends at the last `@` before the path.
-fn split_authority(rest: &str) -> (Option<&str>, &str) {
-    let path = |text: &str| text.find(['/', '?', '#']).unwrap_or(text.len());
-    // A placeholder may hold anything, so look for the end of the authority behind it.
-    let skip = rest.rfind('}').map_or(0, |end| end + 1);
-    let end = rest.get(skip..).map_or(rest.len(), |tail| {
-        let before = rest.get(..skip).unwrap_or_default();
-        if skip > 0 && path(before) < before.find("${").unwrap_or(before.len()) {
-            path(rest)
-        } else {
-            skip + path(tail)
-        }
-    });
-    let authority = rest.get(..end).unwrap_or(rest);
+/// What follows `://`.
+struct Authority<'a> {
+    user: Option<&'a str>,
+    hosts: &'a str,
+    /// Path, query and fragment.
+    after: &'a str,
+}
+
+/// The userinfo ends at the last `@` before the path.
+fn split_authority(rest: &str) -> Authority<'_> {
+    let end = find_outside(rest, &['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
     match authority.rsplit_once('@') {
-        Some((user, hosts)) => (Some(user), hosts),
-        None => (None, authority),
+        Some((user, hosts)) => Authority { user: Some(user), hosts, after },
+        None => Authority { user: None, hosts: authority, after },
+    }
+}
+
+/// The first of these characters outside of placeholders, which may hold anything.
+fn find_outside(text: &str, wanted: &[char]) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let tail = text.get(from..)?;
+        let found = tail.find(wanted);
+        let open = tail.find("${").filter(|open| found.is_none_or(|found| *open < found));
+        let close = open.and_then(|open| Some(open + tail.get(open..)?.find('}')? + 1));
+        match close {
+            Some(close) => from += close,
+            None => return found.map(|found| from + found),
+        }
     }
 }
 
@@ -141,14 +154,15 @@ fn parse_host(text: &str) -> Result<(Host, Option<u16>), InvalidTarget> {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some((scheme, rest)) = self.written.split_once("://") else { return f.write_str(&self.written) };
-        match split_authority(rest) {
-            (Some(user), _) => {
-                let name = user.split(':').next().unwrap_or_default();
+        match split_authority(rest).user {
+            Some(user) => {
+                let colon = find_outside(user, &[':']);
+                let name = user.get(..colon.unwrap_or(user.len())).unwrap_or_default();
                 let shown = rest.get(user.len()..).unwrap_or_default();
-                let secret = if user.contains(':') { ":***" } else { "" };
+                let secret = if colon.is_some() { ":***" } else { "" };
                 write!(f, "{scheme}://{name}{secret}{shown}")
             }
-            (None, _) => f.write_str(&self.written),
+            None => f.write_str(&self.written),
         }
     }
 }
@@ -175,6 +189,10 @@ mod tests {
             ("http://[::1]:80/${env:P}", None, "[::1]:80", "http://[::1]:80/${env:P}"),
             ("http://u:p/w@h:80/x", None, "", ""),
             ("http://10.0.0.1/a@b", Some(80), "10.0.0.1:80", "http://10.0.0.1/a@b"),
+            ("redis://${env:T}@h", Some(6379), "h:6379", "redis://${env:T}@h"),
+            ("redis://${env:U}:${env:T}@h:1", None, "h:1", "redis://${env:U}:***@h:1"),
+            ("redis://:${env:K}@h:7391/3?x=${env:K}", None, "h:7391", "redis://:***@h:7391/3?x=${env:K}"),
+            ("redis://h:7391/${env:A}/${env:K}?x", None, "h:7391", "redis://h:7391/${env:A}/${env:K}?x"),
         ];
         for (text, default, endpoints, shown) in cases {
             let Ok(target) = Target::parse(text) else {
@@ -211,6 +229,13 @@ mod tests {
         for text in ["http://u:pass/word@h:80/x", "http://u:pass?word@h", "http://:pass/@h"] {
             let error = Target::parse(text).expect_err(text);
             assert_eq!(error, InvalidTarget::Userinfo, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_port_is_no_wrong_password() {
+        for text in ["redis://:pw@h:99999/0", "redis://u:p%40w@h:x?y=1", "redis://u@h:0/"] {
+            assert!(matches!(Target::parse(text), Err(InvalidTarget::Port(_))), "{text}");
         }
     }
 
