@@ -11,6 +11,7 @@ mod entries;
 mod host;
 mod last_good;
 mod notes;
+pub mod one;
 mod plugins;
 mod powers;
 mod quoted;
@@ -195,6 +196,27 @@ impl<'a> Purpose<'a> {
 
 /// Makes a configuration, and notes where each value stands.
 fn make(sources: &Sources, purpose: Purpose<'_>) -> Result<(Config, Notes), Mistakes> {
+    let Made { config, notes, absent, mistakes } = make_all(sources, purpose);
+    match config {
+        Some(mut config) if mistakes.is_empty() => {
+            config.at_start = effective::at_start(&config, &notes);
+            config.absent = absent;
+            Ok((config, notes))
+        }
+        _ => Err(Mistakes(mistakes)),
+    }
+}
+
+/// What could be made of the sources, and what is wrong with them.
+struct Made {
+    config: Option<Config>,
+    notes: Notes,
+    /// Secrets that are not there, where that is no mistake.
+    absent: Vec<Mistake>,
+    mistakes: Vec<Mistake>,
+}
+
+fn make_all(sources: &Sources, purpose: Purpose<'_>) -> Made {
     let base = sources.main.path.parent().unwrap_or(Path::new("/"));
     let secret_dirs = reading::with_agent(&sources.main, |raw, _| {
         validate::secret_dirs(raw.map_or(&None, |raw| &raw.secret_dirs), base)
@@ -207,14 +229,7 @@ fn make(sources: &Sources, purpose: Purpose<'_>) -> Result<(Config, Notes), Mist
     quoted::hide(&mut mistakes, &context.put_in.into_inner());
     mistakes.sort_by(|a, b| (&a.place.file, a.place.line).cmp(&(&b.place.file, b.place.line)));
     drop_consequences(&mut mistakes);
-    match config {
-        Some(mut config) if mistakes.is_empty() => {
-            config.at_start = effective::at_start(&config, &notes);
-            config.absent = absent;
-            Ok((config, notes))
-        }
-        _ => Err(Mistakes(mistakes)),
-    }
+    Made { config, notes, absent, mistakes }
 }
 
 /// Of a line that is not TOML only that is said, once.

@@ -139,7 +139,8 @@ pub fn read_pieces(path: &Path, limit: u64, mut take: impl FnMut(&[u8])) -> Resu
 
 /// Replaces a file: after a crash it holds the old bytes or the new ones. Mode 0600.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let dir = path.parent().unwrap_or(Path::new("."));
+    // A bare name has an empty parent, which is no directory to open.
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
     let temporary = dir.join(name);
@@ -154,6 +155,14 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         let _ = fs::remove_file(&temporary);
         FileError::io(path, source)
     })
+}
+
+/// Removes a file, if it is there.
+pub fn remove(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::io(path, error)),
+        _ => Ok(()),
+    }
 }
 
 /// Creates a directory for our own use, mode 0700, with its parents.

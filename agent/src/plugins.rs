@@ -13,6 +13,7 @@ mod asked;
 mod bind;
 mod bundled;
 mod follow;
+mod found;
 mod gate;
 mod inventory;
 mod loading;
@@ -69,6 +70,7 @@ pub struct Config {
 }
 
 pub use self::bundled::{bytes as bundled_checker, names as bundled_names};
+pub use self::found::{Found, NotFound, Unsuited, bound, find};
 pub use self::inventory::digest_of;
 
 /// What the plugins are connected to.

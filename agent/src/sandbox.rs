@@ -27,6 +27,7 @@
 //!   broken scrapes and terminal escapes. Schemas are held in check by `plugins::schema`.
 //! - [`compile`]: a component is compiled in a process of its own, with limits that grow with its size. Stops what is made
 //!   to blow the compiler up. [`cache`]: compiled code is kept where only the agent writes, and is loaded from nowhere else.
+//! - [`observer`]: whoever tries a checker by hand looks on; an agent has none.
 //! - [`captured`]: what it prints is kept at both ends, never fails and never waits.
 //! - The two runtimes: guests share none with HTTP, etcd and health; a guest runtime that is wedged ends the agent, which
 //!   then is started anew, and does not renew a lease for what it cannot see.
@@ -57,6 +58,7 @@ mod loading;
 mod log_budget;
 mod metrics;
 mod net;
+mod observer;
 mod pace;
 mod powers;
 mod resolver;
@@ -82,10 +84,13 @@ use crate::telemetry::Metrics;
 
 use self::cache::Cache;
 pub use self::compile::{child::main as compile_main, in_children};
+pub use self::egress::Denial;
 use self::engine::Engine;
 pub use self::engine::EngineError;
 use self::loading::Loader;
+pub use self::observer::{Left, Observer, Step, Way};
 use self::pace::Turns;
+pub use self::store::DEFAULT_MEMORY as DEFAULT_RUN_MEMORY;
 use self::store::Shared;
 
 /// Runs at once, unless the configuration says otherwise.
@@ -135,12 +140,24 @@ impl Sandbox {
         host: tokio::sync::watch::Receiver<Arc<HostSample>>,
         metrics: &Metrics,
     ) -> Result<Self, EngineError> {
+        Self::observed(config, supervisor, host, metrics, None)
+    }
+
+    /// With somebody who looks on.
+    pub fn observed(
+        config: &Config,
+        supervisor: Supervisor,
+        host: tokio::sync::watch::Receiver<Arc<HostSample>>,
+        metrics: &Metrics,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Result<Self, EngineError> {
         let turns = Turns::new(config.workers);
-        let engine = Engine::build(config, &turns)?;
+        let frames = if observer.is_some() { engine::ALL_FRAMES } else { engine::FRAMES };
+        let engine = Engine::build(config, &turns, frames)?;
         let linker = v0_1::linker(engine.wasmtime())?;
         let fingerprint = || engine::fingerprint(engine.wasmtime());
         let cache = config.cache_dir.clone().map(|dir| Cache::new(dir, &fingerprint()));
-        let shared = Arc::new(Shared::new(engine, turns, config, host, metrics));
+        let shared = Arc::new(Shared::new(engine, turns, config, host, metrics, observer));
         let loader = Arc::new(Loader::new(shared.clone(), supervisor.clone(), linker, cache, metrics));
         Ok(Self { shared, supervisor, loader })
     }

@@ -6,8 +6,13 @@ use std::sync::Arc;
 
 use prometheus::core::Collector;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
-use tracing_subscriber::EnvFilter;
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts};
+use tracing::{Metadata, Subscriber};
+use tracing_subscriber::filter::{Directive, FilterExt as _, filter_fn};
+use tracing_subscriber::layer::{Layer, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry};
 
 use crate::model::outcome::Kind;
 
@@ -22,17 +27,51 @@ pub enum LogFormat {
 
 const QUIET: &str = "wasmtime_wasi_http=off,wasmtime_wasi=off,hickory_resolver=off,hickory_net=off,hickory_proto=off";
 
+/// What guests hand to the host and get from it may be secrets: no level shows it, whoever asks for it. Only the onlooker
+/// of a trial sees it, which masks it.
+const UNMASKED: [&str; 2] = ["vitald::sandbox::v0_1::bindings", "wasmtime_wasi"];
+
 /// Starts logging to standard error. `RUST_LOG` wins over `level`.
 pub fn init_logs(format: LogFormat, level: &str) {
+    init_logs_beside(format, level, None);
+}
+
+/// Whatever else looks at spans and events.
+pub type Onlooker = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// The same, with somebody beside the log who sees what it does not let through.
+pub fn init_logs_beside(format: LogFormat, level: &str, onlooker: Option<Onlooker>) {
     // Libraries log what guests make them do, as often as guests like; what matters of it is logged by us.
     let own = format!("{level},{QUIET}");
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(own));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Nobody makes them for what is not shown.
+    let off = UNMASKED.iter().chain(&["wasmtime_wasi_http"]).filter_map(|own| format!("{own}=off").parse().ok());
+    let filter = off.fold(filter, |filter, off: Directive| filter.add_directive(off));
+    let all = tracing_subscriber::registry();
     // A second call (tests) changes nothing.
-    let _ = match format {
-        LogFormat::Text => builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    let _ = match onlooker {
+        // As a filter of its own it sees to it that nobody asks for more than the log takes.
+        None => all.with(filter).with(lines(format).with_filter(filter_fn(is_masked))).try_init(),
+        Some(onlooker) => {
+            all.with(onlooker).with(lines(format).with_filter(filter.and(filter_fn(is_masked)))).try_init()
+        }
     };
+}
+
+/// A directive for something more special, such as `wasmtime_wasi::p2=trace`, wins over one that turns it off.
+fn is_masked(metadata: &Metadata<'_>) -> bool {
+    !UNMASKED.iter().any(|own| metadata.target().starts_with(own))
+}
+
+fn lines<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => lines.with_target(false).with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    }
 }
 
 /// Families that are made from a snapshot when they are asked for, instead of being counted as things happen.
@@ -43,7 +82,7 @@ pub trait MetricSource: Send + Sync {
 /// Where parts register what they count.
 #[derive(Clone, Default)]
 pub struct Metrics {
-    registry: Registry,
+    registry: prometheus::Registry,
 }
 
 impl Metrics {

@@ -23,7 +23,7 @@ use crate::files::Stamp;
 use crate::model::check::TlsDef;
 
 use self::verify::Recording;
-pub use self::words::reason;
+pub use self::words::{reason, version};
 
 /// Certificate authorities of the system are read again after this long.
 const SYSTEM_ROOTS_AGE: Duration = Duration::from_secs(600);

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
+
 use crate::model::check::{CheckDef, Judges, OnFault, Policy, Severity, Written};
 use crate::model::checkset::Definitions;
 use crate::model::grant::Host;
@@ -341,8 +343,11 @@ pub const SECRET_KEYS: [&str; 7] = ["password", "passwd", "token", "secret", "cr
 
 fn masker(raw: &RawCheck, target: Option<&Target>) -> Masker {
     let mut secrets: Vec<String> = Vec::new();
-    secrets.extend(raw.target.iter().flat_map(|field| field.secrets.clone()));
-    secrets.extend(target.and_then(Target::password).map(ToOwned::to_owned));
+    let put_in = raw.target.iter().flat_map(|field| field.secrets.iter().map(String::as_str));
+    for secret in put_in.chain(target.and_then(Target::password)) {
+        // A checker gets it decoded, and may say it so.
+        secrets.extend([secret.to_owned(), percent_decode_str(secret).decode_utf8_lossy().into_owned()]);
+    }
     if let Some(params) = &raw.params {
         secrets.extend(params.secrets.clone());
         for (key, value) in &params.value {

@@ -314,22 +314,22 @@ pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     known.iter().copied().min_by_key(|key| distance(name, key)).filter(near)
 }
 
-/// How many single-letter edits lie between two words (Levenshtein).
+/// How many single-letter edits lie between two words; two neighbours that changed places are one (optimal string
+/// alignment).
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        if let Some(first) = row.first_mut() {
-            *first = left;
+    let at = |row: &[usize], place: usize| row.get(place).copied().unwrap_or(usize::MAX / 2);
+    for (i, x) in a.iter().enumerate() {
+        let mut next = vec![i + 1];
+        for (j, y) in b.iter().enumerate() {
+            let replaced = at(&row, j) + usize::from(x != y);
+            let edited = replaced.min(at(&row, j + 1) + 1).min(at(&next, j) + 1);
+            let swaps = i > 0 && j > 0 && a.get(i - 1) == Some(y) && b.get(j - 1) == Some(x);
+            next.push(if swaps { edited.min(at(&before, j - 1) + 1) } else { edited });
         }
-        for (y, cell) in b.iter().zip(row.iter_mut().skip(1)) {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = *cell;
-            left = replaced.min(diagonal + 1).min(left + 1);
-            *cell = left;
-        }
+        before = std::mem::replace(&mut row, next);
     }
     row.last().copied().unwrap_or(0)
 }
@@ -378,5 +378,7 @@ mod tests {
         assert_eq!(distance("", "abc"), 3);
         assert_eq!(distance("same", "same"), 0);
         assert_eq!(distance("flaw", "lawn"), 2);
+        assert_eq!(distance("tiemout", "timeout"), 1);
+        assert_eq!(distance("ab", "ba"), 1);
     }
 }

@@ -56,7 +56,12 @@ fn bind(
     }
     let ready = found?;
     let invalid = |problem: String| invalid(format!("{}: {problem}", definition.origin));
-    let endpoints = ready.suits(definition).map_err(invalid)?;
+    suited(definition, services, ready).map_err(invalid)
+}
+
+/// A check with its checker; why that does not take the check's parameters or target.
+pub fn suited(definition: &Arc<CheckDef>, services: Vec<Name>, ready: &Ready) -> Result<Arc<dyn Check>, String> {
+    let endpoints = ready.suits(definition)?;
     let mut grants: Grants = definition.allow.iter().cloned().collect();
     for endpoint in &endpoints {
         grants.add(NetGrant::endpoint(&endpoint.host, endpoint.port));

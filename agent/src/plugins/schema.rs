@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use jsonschema::{Draft, PatternOptions, Validator};
+use jsonschema::error::{TypeKind, ValidationErrorKind};
+use jsonschema::{Draft, JsonType, PatternOptions, ValidationError, Validator};
 use serde_json::{Map, Value};
 
 const MAX_BYTES: usize = 64 * 1024;
@@ -25,7 +26,7 @@ pub enum SchemaError {
     NotAnObject,
     #[error("{0:?} refers to something outside of its own $defs")]
     OutsideReference(String),
-    #[error("{0:?} refers to itself")]
+    #[error("{0:?} refers to itself: a type of parameters cannot contain itself")]
     Recursive(String),
     #[error("it expands to more than {MAX_EXPANDED} parts")]
     Explodes,
@@ -58,12 +59,32 @@ impl ParamsSchema {
     /// Holds parameters against the schema. The text says where and what, never the values.
     pub fn check(&self, params: &Map<String, Value>) -> Result<(), String> {
         let params = Value::Object(params.clone());
-        let problem = |error: jsonschema::ValidationError<'_>| {
+        let problem = |error: ValidationError<'_>| {
             let path = error.instance_path().to_string().replace('/', ".");
-            format!("params{path}: {}", error.masked())
+            let what = match choices(&error) {
+                Some(values) if values.len() > 1 => format!("must be one of {}", values.join(", ")),
+                _ => error.masked().to_string(),
+            };
+            format!("params{path}: {what}")
         };
         let problems: Vec<String> = self.0.iter_errors(&params).take(MAX_PROBLEMS).map(problem).collect();
         if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+    }
+}
+
+/// The values that the schema would have taken, if it lists them; none stand for null, which is "left out".
+fn choices(error: &ValidationError<'_>) -> Option<Vec<String>> {
+    match error.kind() {
+        ValidationErrorKind::Constant { expected_value } => Some(vec![expected_value.to_string()]),
+        ValidationErrorKind::Enum { options } => Some(options.as_array()?.iter().map(Value::to_string).collect()),
+        ValidationErrorKind::Type { kind: TypeKind::Single(JsonType::Null) } => Some(Vec::new()),
+        ValidationErrorKind::OneOfNotValid { context } | ValidationErrorKind::AnyOf { context } => {
+            // What is wrong further inside is no choice of this value.
+            let here = |inner: &&ValidationError<'_>| inner.instance_path() == error.instance_path();
+            let variants = context.iter().map(|errors| errors.iter().filter(here).find_map(choices));
+            variants.collect::<Option<Vec<_>>>().map(|values| values.concat())
+        }
+        _ => None,
     }
 }
 
@@ -170,6 +191,36 @@ mod tests {
         assert!(problem.contains("params.port") && problem.contains("params.password"), "{problem}");
         assert!(!problem.contains("hunter2"), "{problem}");
         assert!(check(json!({})).expect_err("missing").contains("port"));
+    }
+
+    #[test]
+    fn values_to_choose_from_are_listed() {
+        let mode = json!({"oneOf": [
+            {"const": "degraded", "type": "string", "description": "x"}, {"const": "down", "type": "string"},
+        ]});
+        let schema = parse(json!({
+            "properties": {
+                "mode": {"$ref": "#/$defs/mode"},
+                "maybe": {"anyOf": [{"$ref": "#/$defs/mode"}, {"type": "null"}]},
+                "listed": {"type": "string", "enum": ["a", "b"]},
+                "mixed": {"anyOf": [{"type": "integer"}, {"$ref": "#/$defs/mode"}]},
+                "inside": {"anyOf": [{"properties": {"mode": {"enum": [1, 2]}}}, {"type": "null"}]},
+            },
+            "$defs": {"mode": mode},
+        }))
+        .expect("a schema");
+        let wrong = |key: &str, value: Value| {
+            let params = Map::from_iter([(key.to_owned(), value)]);
+            schema.check(&params).expect_err("wrong")
+        };
+        let both = "must be one of \"degraded\", \"down\"";
+        for value in [json!("sideways"), json!(3)] {
+            assert_eq!(wrong("mode", value.clone()), format!("params.mode: {both}"));
+            assert_eq!(wrong("maybe", value), format!("params.maybe: {both}"));
+        }
+        assert_eq!(wrong("listed", json!("c")), "params.listed: must be one of \"a\", \"b\"");
+        assert!(wrong("mixed", json!("sideways")).contains("anyOf"), "what else may stand there is no value");
+        assert!(!wrong("inside", json!({"mode": 3})).contains("one of 1"), "the choice is that of another value");
     }
 
     #[test]

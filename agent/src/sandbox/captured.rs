@@ -17,6 +17,8 @@ const HEAD: usize = 4096;
 const TAIL: usize = 4096;
 /// The most that wasmtime may allocate for one write.
 const PERMIT: usize = 64 * 1024;
+/// What Rust says after a panic. Nobody can follow it: a guest has no environment.
+const NOTE: &str = "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n";
 
 /// Standard output and standard error of one run together, in the order in which they were written.
 #[derive(Debug, Clone, Default)]
@@ -43,11 +45,15 @@ impl Captured {
 
     /// The text on one line without control characters; empty if nothing was printed.
     pub fn one_line(&self) -> String {
+        one_line(&self.text())
+    }
+
+    /// As it was printed, but for what does not fit, and Rust's note.
+    pub fn text(&self) -> String {
         let buffer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let tail: Vec<u8> = buffer.tail.iter().copied().collect();
         let gap = if buffer.dropped > 0 { format!(" [{} bytes left out] ", buffer.dropped) } else { String::new() };
-        let text = [String::from_utf8_lossy(&buffer.head), gap.into(), String::from_utf8_lossy(&tail)].concat();
-        one_line(&text)
+        [String::from_utf8_lossy(&buffer.head), gap.into(), String::from_utf8_lossy(&tail)].concat().replace(NOTE, "")
     }
 }
 

@@ -13,9 +13,10 @@ use crate::model::outcome::{Ending, Fault, RunReport, Skipped, Status};
 use super::captured::one_line;
 use super::code::is_of_the_host;
 use super::egress::{Denial, Egress};
+use super::observer::Left;
 use super::pace::Pace;
 use super::run::{Ended, Scene, drive, report};
-use super::store::Shared;
+use super::store::{Guest, Shared};
 use super::v0_1::{self, Answer, Plugin};
 
 /// How long a plugin may take to describe itself.
@@ -122,6 +123,7 @@ impl Bound {
         let deadline = begun + timeout;
         let pace = Arc::new(Pace::new());
         let mut store = shared.store(Some(self.binding.clone()), deadline, &pace);
+        store.data().egress.observer().into_iter().for_each(|observer| observer.begun(begun));
         let was_hog = self.hog.load(Ordering::Relaxed);
         let call = async {
             if was_hog {
@@ -138,7 +140,10 @@ impl Bound {
             Ok(answer) => judged(answer, &guest.egress),
             Err(ending) => ending,
         };
-        self.log_refusals(&guest.egress.seen().denied);
+        match guest.egress.observer() {
+            Some(observer) => observer.ended(self.left(guest)),
+            None => self.log_refusals(&guest.egress.seen().denied),
+        }
         report(self.masked(ending), begun, &pace, &store)
     }
 
@@ -162,6 +167,16 @@ impl Bound {
             Ending::Faulted(fault) => Ending::Faulted(Fault { message: masker.mask(fault.message), ..fault }),
             other => other,
         }
+    }
+
+    /// What an observer is told at the end, masked as everything is.
+    fn left(&self, guest: &Guest) -> Left {
+        let mask = |text: &String| self.definition().masker.mask(text.clone());
+        let printed = mask(&guest.captured.text());
+        let printed = printed.lines().map(|line| mask(&one_line(line))).filter(|line| !line.is_empty()).collect();
+        let denied = guest.egress.seen().denied.clone();
+        let denied = denied.iter().map(|denial| Denial { what: mask(&denial.what), advice: mask(&denial.advice) });
+        Left { printed, denied: denied.collect() }
     }
 
     fn log_refusals(&self, denied: &[Denial]) {

@@ -17,10 +17,11 @@ use crate::model::address::address_of_name_passes;
 use crate::model::check::TlsDef;
 use crate::model::checkset::Binding;
 use crate::model::grant::{Grants, Host, Protocol};
-use crate::tls::{Peer, Tls, TlsError, Wish};
+use crate::tls::{self, Peer, Tls, TlsError, Wish};
 
 use super::activity::{Activity, Step};
 use super::eyeballs;
+use super::observer::{Observer, Step as Shown, Way};
 use super::resolver::{LookupError, Resolver};
 use super::wire::{Socket, Wire, WireError};
 
@@ -35,6 +36,8 @@ const MAX_ADDRESSES: usize = 4;
 pub struct Network {
     pub resolver: Resolver,
     pub tls: Tls,
+    /// Looks on; an agent has none.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 /// Why a connection could not be had.
@@ -136,6 +139,40 @@ impl Egress {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whoever looks on.
+    pub fn observer(&self) -> Option<&Arc<dyn Observer>> {
+        self.network.observer.as_ref()
+    }
+
+    /// Bytes went over a connection, as they are inside of TLS.
+    pub fn moved(&self, way: Way, bytes: &[u8]) {
+        if let Some(observer) = self.observer() {
+            observer.moved(way, bytes);
+        }
+    }
+
+    /// A connection failed under a guest that used it.
+    pub fn broke(&self, error: &WireError) {
+        if let Some(observer) = self.observer() {
+            observer.broke(&error.to_string());
+        }
+    }
+
+    /// Tells the observer what came of a step.
+    fn show<T>(
+        &self,
+        phase: &'static str,
+        of: &dyn std::fmt::Display,
+        begun: Instant,
+        result: Result<&T, &ConnectError>,
+        words: impl Fn(&T) -> String,
+    ) {
+        if let Some(observer) = self.observer() {
+            let result = result.map(words).map_err(ToString::to_string);
+            observer.step(&Shown { phase, of: &of.to_string(), took: begun.elapsed(), result });
+        }
+    }
+
     fn grants(&self) -> Option<&Grants> {
         self.binding.as_ref().map(|binding| &binding.grants)
     }
@@ -169,9 +206,14 @@ impl Egress {
         self.seen().last = Attempt::Made;
         let connected = timeout_at(until, eyeballs::connect(&addresses, port)).await;
         // At the deadline the step stays what it was, for the message.
-        let connected = connected.map_err(|_| ConnectError::Timeout)?;
-        self.activity.step(Step::Open);
-        let (stream, peer) = connected.map_err(WireError::Io).inspect_err(|_| self.activity.rest())?;
+        let connected = connected.map_err(|_| ConnectError::Timeout).and_then(|connected| {
+            self.activity.step(Step::Open);
+            Ok(connected.map_err(WireError::Io).inspect_err(|_| self.activity.rest())?)
+        });
+        self.show("connect", &format_args!("{host}:{port}"), begun + resolved, connected.as_ref(), |(_, peer)| {
+            peer.to_string()
+        });
+        let (stream, peer) = connected?;
         // A check sends small messages and waits for the answer.
         let _ = stream.set_nodelay(true);
         let timings = vec![("resolve", resolved), ("connect", begun.elapsed().saturating_sub(resolved))];
@@ -198,8 +240,15 @@ impl Egress {
         })?;
         let (connection, witness) = begin.into_parts();
         self.activity.step(Step::Tls);
-        let shaken = timeout_at(until, wire.handshake(connection)).await.map_err(|_| ConnectError::Timeout)?;
-        self.activity.step(Step::Open);
+        let shaken = timeout_at(until, wire.handshake(connection)).await.map_err(|_| ConnectError::Timeout);
+        if shaken.is_ok() {
+            self.activity.step(Step::Open);
+        }
+        let shaken = shaken.and_then(|shaken| Ok(shaken?));
+        let version = |wire: &Wire| {
+            wire.with_tls(|spoken| spoken.protocol_version().map(tls::version)).flatten().unwrap_or_default()
+        };
+        self.show("tls", &wire.socket.peer, begun, shaken.as_ref(), version);
         let wire = shaken?;
         let took = begun.elapsed();
         self.seen().phase("tls", took);
@@ -291,11 +340,15 @@ impl Egress {
             return Ok(pinned.clone());
         }
         // RFC 6761: `localhost` is never asked of a resolver.
+        let begun = Instant::now();
         let kept = match host.is_localhost() {
-            true => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
-            false => self.resolved(name, port, until).await?,
+            true => Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]),
+            false => self.resolved(name, port, until).await,
         };
-        Ok(self.seen().pin(name, kept))
+        self.show("resolve", name, begun, kept.as_ref(), |all| {
+            all.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
+        });
+        Ok(self.seen().pin(name, kept?))
     }
 
     async fn resolved(&self, name: &str, port: u16, until: Instant) -> Result<Vec<IpAddr>, ConnectError> {

@@ -19,8 +19,10 @@ pub const TICK: Duration = Duration::from_millis(10);
 const MAX_MEMORY: usize = 1 << 30;
 /// Slots kept warm: each keeps up to a MiB resident.
 const WARM_SLOTS: u32 = 64;
-/// Frames in a trap's message.
-const BACKTRACE_FRAMES: usize = 8;
+/// Frames that are kept of a trap; its message shows the innermost.
+pub const FRAMES: usize = 8;
+/// The same for those who look for a mistake in a checker.
+pub const ALL_FRAMES: usize = 64;
 
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -34,12 +36,12 @@ pub enum EngineError {
 pub struct Engine(wasmtime::Engine);
 
 impl Engine {
-    pub fn build(config: &Config, turns: &Arc<Turns>) -> Result<Self, EngineError> {
-        let pooled = |scan| wasmtime::Engine::new(&engine_config(Some(pool(config.concurrency, scan))));
+    pub fn build(config: &Config, turns: &Arc<Turns>, frames: usize) -> Result<Self, EngineError> {
+        let pooled = |scan| wasmtime::Engine::new(&engine_config(Some(pool(config.concurrency, scan)), frames));
         // PAGEMAP_SCAN needs Linux 6.7; a pool needs much address space. Each step down costs CPU, no safety.
         let engine = pooled(Enabled::Yes).or_else(|_| pooled(Enabled::No)).or_else(|error| {
             tracing::warn!("no pool of sandboxes can be had, runs will cost more CPU: {error:#}");
-            wasmtime::Engine::new(&engine_config(None))
+            wasmtime::Engine::new(&engine_config(None, frames))
         })?;
         start_ticker(&engine, turns.clone())?;
         Ok(Self(engine))
@@ -52,7 +54,7 @@ impl Engine {
 
 /// An engine that only compiles. What it makes suits the one above: where instances are put changes no code.
 pub fn to_compile() -> wasmtime::Result<wasmtime::Engine> {
-    wasmtime::Engine::new(&engine_config(None))
+    wasmtime::Engine::new(&engine_config(None, FRAMES))
 }
 
 /// Tells which engines can run each other's compiled code, in any process and at any time: in hex. Another version of
@@ -95,7 +97,7 @@ fn pool(concurrency: u32, scan: Enabled) -> PoolingAllocationConfig {
     pool
 }
 
-fn engine_config(pool: Option<PoolingAllocationConfig>) -> wasmtime::Config {
+fn engine_config(pool: Option<PoolingAllocationConfig>, frames: usize) -> wasmtime::Config {
     let mut config = wasmtime::Config::new();
     if let Some(pool) = pool {
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
@@ -110,7 +112,7 @@ fn engine_config(pool: Option<PoolingAllocationConfig>) -> wasmtime::Config {
         .native_unwind_info(false)
         // The environment of the agent decides nothing here.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
-        .wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES));
+        .wasm_backtrace_max_frames(NonZeroUsize::new(frames));
     config
 }
 

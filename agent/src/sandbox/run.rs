@@ -15,7 +15,7 @@ use wasmtime_wasi_http::FieldMapError;
 
 use crate::model::outcome::{Ending, Fault, FaultKind, RunReport, Skipped};
 
-use super::captured::{ends_of, truncated};
+use super::captured::{ends_of, one_line, truncated};
 use super::limits::Exceeded;
 use super::pace::{Metered, Pace};
 use super::store::{COMPONENT_HANDLES, Guest, HOST_CALL_BYTES, HTTP_HEADER_BYTES, RANDOM_BYTES, RESOURCES, Shared};
@@ -125,7 +125,11 @@ impl Scene<'_> {
             Some(exit) => format!("it exited with code {}", exit.0),
             None => error.root_cause().to_string(),
         };
-        let frames = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
+        let trace = error.downcast_ref::<WasmBacktrace>();
+        if let (Some(trace), Some(observer)) = (trace, self.guest.egress.observer()) {
+            observer.trapped(names(trace).collect());
+        }
+        let frames = trace.map(|trace| names(trace).take(3).collect::<Vec<_>>().join(" < ")).unwrap_or_default();
         let mut message = reason;
         if !printed.is_empty() {
             message = format!("{printed} ({message})");
@@ -158,9 +162,10 @@ fn cap_of(error: &wasmtime::Error) -> Option<String> {
     texts.into_iter().find(|(text, _)| said.contains(text)).map(|(_, cap)| cap)
 }
 
-fn frames(trace: &WasmBacktrace) -> String {
+fn names(trace: &WasmBacktrace) -> impl Iterator<Item = String> {
     let names = trace.frames().iter().filter_map(|frame| frame.func_name());
-    names.take(3).map(|name| truncated(name.to_owned(), 80)).collect::<Vec<_>>().join(" < ")
+    // Without the hashes that tell builds apart.
+    names.map(|name| truncated(one_line(&format!("{:#}", rustc_demangle::demangle(name))), 120))
 }
 
 fn fault(kind: FaultKind, message: String) -> Ending {

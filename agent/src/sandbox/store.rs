@@ -22,6 +22,7 @@ use super::engine::Engine;
 use super::limits::{GuestMemory, Limits};
 use super::log_budget::LogBudget;
 use super::metrics::SandboxMetrics;
+use super::observer::Observer;
 use super::pace::{Lateness, Pace, Running, Turns};
 use super::resolver::Resolver;
 use super::wasi_http::Hooks;
@@ -59,7 +60,9 @@ impl Shared {
         config: &Config,
         host: watch::Receiver<Arc<HostSample>>,
         metrics: &Metrics,
+        observer: Option<Arc<dyn Observer>>,
     ) -> Self {
+        let resolver = Resolver::new(config.dns_servers.clone());
         Self {
             agent_id: config.agent_id.clone(),
             engine,
@@ -68,7 +71,7 @@ impl Shared {
             lateness: Lateness::new(),
             host,
             log: Arc::default(),
-            network: Arc::new(Network { resolver: Resolver::new(config.dns_servers.clone()), tls: Tls::default() }),
+            network: Arc::new(Network { resolver, tls: Tls::default(), observer }),
             metrics: SandboxMetrics::new(metrics),
         }
     }

@@ -15,6 +15,7 @@ use crate::tls;
 
 use super::activity::Step;
 use super::egress::Slot;
+use super::observer::Way;
 
 /// The most that one read returns or one write takes: what a guest can make the host allocate.
 pub const CHUNK: usize = 64 * 1024;
@@ -112,13 +113,17 @@ impl Wire {
         let mut state = self.state()?;
         match state.read(&self.socket.stream, size.min(CHUNK)) {
             Err(error) if error.is_not_ready() => Ok(Bytes::new()),
-            read => read,
+            read => {
+                let egress = &self.socket.slot.egress;
+                read.inspect(|bytes| egress.moved(Way::In, bytes)).inspect_err(|error| egress.broke(error))
+            }
         }
     }
 
     /// Takes bytes to send. To be called when everything before was sent: see [`Wire::flush`].
     pub fn write(&self, bytes: Bytes) -> Result<(), WireError> {
         let mut state = self.state()?;
+        self.socket.slot.egress.moved(Way::Out, &bytes);
         match &mut state.tls {
             Some(tls) => tls.writer().write_all(&bytes)?,
             None => state.pending = bytes,
