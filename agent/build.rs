@@ -1,6 +1,9 @@
 //! Builds the bundled checkers for wasm32-wasip2 and lists them for `plugins::bundled`, so that the binary is all
 //! there is to deploy. `VITALD_PLUGINS_DIR` names a directory with prebuilt ones (`tcp.wasm`, ...) instead.
+//! The examples of the SDK are listed for `vitald plugin new`.
 
+#[path = "build_templates.rs"]
+mod build_templates;
 #[path = "build_wasm.rs"]
 mod build_wasm;
 
@@ -30,6 +33,7 @@ fn main() -> Result<()> {
     }
     list.push_str("];\n");
     fs::write(out.join("bundled.rs"), list)?;
+    build_templates::list(&root.join("sdk/examples"), &out.join("templates.rs"))?;
     Ok(())
 }
 
@@ -46,7 +50,7 @@ fn prebuilt(dir: &Path, names: &[String]) -> Vec<PathBuf> {
 }
 
 fn built(root: &Path, out: &Path, names: &[String]) -> Result<Vec<PathBuf>> {
-    for path in ["plugins", "sdk", "wit", "Cargo.lock", "Cargo.toml"] {
+    for path in ["plugins", "sdk", "wit", "Cargo.lock", "Cargo.toml", ".cargo/config.toml"] {
         println!("cargo::rerun-if-changed={}", root.join(path).display());
     }
     let packages = names.iter().flat_map(|name| ["-p".to_owned(), format!("vitald-plugin-{name}")]);

@@ -1,6 +1,7 @@
 //! The command line: what was asked for, one file per sub-command. `--help`, `--version` and `config check` need
 //! nothing that could be broken.
 
+mod alone;
 mod ask;
 mod check;
 mod collect;
@@ -15,7 +16,9 @@ mod services;
 mod show;
 mod status;
 mod table;
+mod trial;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
@@ -45,7 +48,7 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
 Without a command: `run` if /etc/vitald/vitald.toml is there, else `demo`.
-Exit codes: 0 asked to stop, 64 usage, 69 nobody answers, 70 a task of the agent died, 78 configuration.";
+Exit codes: 0 asked to stop, 64 usage (3 of `try`), 69 nobody answers, 70 a task of the agent died, 78 configuration.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -82,6 +85,9 @@ enum Command {
     /// List, approve and inspect plugins. Exits with 1 if that was refused, 69 if no agent answers.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
+    /// Run a check once, now, in the same sandbox as the agent's, and say all there is to say of it. Exits with 0 UP,
+    /// 1 DEGRADED, 2 DOWN, 3 anything else.
+    Try(Box<trial::Arguments>),
     /// Receive the reports of agents ([[report]]) into a file, one line of JSON for each.
     Collect(collect::Arguments),
     /// Look at configurations.
@@ -117,15 +123,21 @@ pub fn main() -> u8 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let _ = error.print();
             let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            return if asked { 0 } else { EXIT_USAGE };
+            let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+            if asked || !said_as_asked(&error, &arguments) {
+                let _ = error.print();
+            }
+            return if asked { 0 } else { usage_code(arguments.into_iter()) };
         }
     };
     if let Some(Command::Compile) = cli.command {
         return compile::compile();
     }
     crate::sandbox::in_children();
+    if let Some(Command::Try(arguments)) = &cli.command {
+        return trial::trial(arguments, cli.log_format, &cli.log_level);
+    }
     init_logs(cli.log_format, &cli.log_level);
     let default = Path::new(DEFAULT_FILE);
     match cli.command {
@@ -145,7 +157,19 @@ pub fn main() -> u8 {
         Some(Command::Config(ConfigCommand::Check { file })) => check::check(&file),
         Some(Command::Config(ConfigCommand::Show { file, json })) => show::show(&file, json),
         Some(Command::Compile) => compile::compile(),
+        Some(Command::Try(arguments)) => trial::trial(&arguments, cli.log_format, &cli.log_level),
     }
+}
+
+/// A command line of `try` that cannot be understood may still say how the answer is wanted.
+fn said_as_asked(error: &clap::Error, arguments: &[OsString]) -> bool {
+    let has = |wanted: &str| arguments.iter().any(|argument| argument == wanted);
+    has("try") && trial::usage(&error.render().to_string(), has("--json"), has("--nagios"))
+}
+
+/// Who tries checks is often a monitoring system, for which everything but 0 to 2 is 3.
+fn usage_code(mut arguments: impl Iterator<Item = OsString>) -> u8 {
+    if arguments.any(|argument| argument == "try") { trial::EXIT_UNKNOWN } else { EXIT_USAGE }
 }
 
 #[cfg(test)]

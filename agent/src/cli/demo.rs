@@ -41,7 +41,7 @@ fn welcome(url: &str, fallback: bool) -> String {
 
       [[check]]
       name = \"cache\"
-      checker = \"redis\"                      # bundled: tcp, http, redis, host
+      checker = \"redis\"                      # bundled: tcp, http, redis, postgres, mysql, host
       target = \"redis://127.0.0.1:6379\"
 
   your own check: see \"Your first check\" in the README; a .wasm file that is put into a

@@ -1,7 +1,15 @@
-//! `vitald plugin list|approve|inspect`
+//! `vitald plugin list|approve|inspect`, and for who writes one: `new|build|test|dev`
 
-mod inspect;
-mod params;
+mod build;
+mod dev;
+mod fault;
+pub mod inspect;
+mod new;
+mod packages;
+pub mod params;
+mod project;
+mod test;
+mod tools;
 mod words;
 
 use std::fmt::Write as _;
@@ -9,11 +17,14 @@ use std::io::IsTerminal as _;
 
 use clap::Subcommand;
 use serde_json::json;
+use tokio::runtime::Builder;
 
 use crate::control::deploying::{PendingReport, PluginReport};
 use crate::control::protocol::{Answer, Ask};
 use crate::model::name::Name;
 
+use self::fault::Fault;
+use self::tools::Signals;
 use super::ask::{Where, print, unexpected};
 use super::table::{Table, one_line, terminal_width};
 
@@ -42,14 +53,35 @@ pub enum PluginCommand {
     },
     /// Say what a plugin is and what it asks for, without an agent. Exits with 1 if an agent would not load it.
     Inspect(inspect::Arguments),
+    /// Begin a plugin of your own: a project that builds, with a test. Exits with 1 if there is none then.
+    New(new::Arguments),
+    /// Build a plugin's project: NAME.wasm in its directory. Exits with 1 if an agent would not load what came out.
+    Build(build::Arguments),
+    /// Run the tests of a plugin's project. Exits with 1 if one fails.
+    Test(test::Arguments),
+    /// Build a plugin's project and run its check again and again; anew whenever you save. Ctrl-C ends it.
+    Dev(dev::Arguments),
 }
+
+/// The exit code of what failed.
+const EXIT_FAILED: u8 = 1;
 
 pub fn plugin(command: &PluginCommand) -> u8 {
     match command {
         PluginCommand::List { json, place } => list(*json, place),
         PluginCommand::Approve { name, digest, place } => approve(name, digest.as_deref(), place),
         PluginCommand::Inspect(arguments) => inspect::inspect(arguments),
+        PluginCommand::New(arguments) => new::new(arguments),
+        PluginCommand::Build(arguments) => build::build(arguments),
+        PluginCommand::Test(arguments) => test::test(arguments),
+        PluginCommand::Dev(arguments) => dev::dev(arguments),
     }
+}
+
+/// Works on a project, until it is done or somebody ends it.
+fn work<T>(job: impl AsyncFnOnce(&mut Signals) -> Result<T, Fault>) -> Result<T, Fault> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { job(&mut Signals::listen()?).await })
 }
 
 fn list(as_json: bool, place: &Where) -> u8 {

@@ -6,29 +6,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tokio::runtime::{Builder, Runtime};
-use tokio::sync::watch;
 
 use crate::files::{self, FileError};
 use crate::model::checkset::{LoadError, Power, Scheme};
 use crate::model::name::{InvalidName, Name};
 use crate::plugins::schema::{ParamsSchema, SchemaError};
 use crate::plugins::{bundled_checker, bundled_names, digest_of};
-use crate::sandbox::{Config, DEFAULT_MEMORY, EngineError, Inspected, Sandbox};
-use crate::supervise::Supervisor;
-use crate::telemetry::Metrics;
+use crate::sandbox::Inspected;
 
+use super::super::alone::{self, AloneError};
 use super::super::table::{Table, one_line};
 use super::params::{MAX_PARAMS, Param, params};
 
 /// No usable plugin.
 const EXIT_UNUSABLE: u8 = 1;
 /// As for files in a plugin directory.
-const MAX_PLUGIN: u64 = 64 << 20;
+pub const MAX_PLUGIN: u64 = 64 << 20;
 /// Where a checker comes from that is part of the agent.
 const BUNDLED: &str = "bundled";
-/// One sandbox is enough; the engine wants room for a few.
-const CONCURRENCY: u32 = 4;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -52,11 +47,9 @@ enum Failure {
     #[error("{plugin}: its params-schema is not usable: {source}")]
     Schema { plugin: String, source: SchemaError },
     #[error(transparent)]
-    Engine(#[from] EngineError),
+    Alone(#[from] AloneError),
     #[error(transparent)]
     Name(#[from] InvalidName),
-    #[error("a runtime cannot be started: {0}")]
-    Runtime(#[from] io::Error),
     #[error("what there is to say cannot be written: {0}")]
     Output(io::Error),
 }
@@ -125,28 +118,9 @@ fn subject(plugin: &Path) -> Result<Subject, Failure> {
 
 /// As an agent does it, but for the cache.
 fn look(subject: &Subject) -> Result<(Inspected, Value), Failure> {
-    let runtime = || Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let (control, guest) = (runtime()?, runtime()?);
-    let looked = look_on(&control, &guest, subject);
-    // Whatever still waits there is nothing to be waited for.
-    guest.shutdown_background();
-    control.shutdown_background();
-    looked
-}
-
-fn look_on(control: &Runtime, guest: &Runtime, subject: &Subject) -> Result<(Inspected, Value), Failure> {
-    let (supervisor, _deaths) = Supervisor::new(control.handle().clone(), guest.handle().clone());
-    let config = Config {
-        agent_id: "inspect".parse()?,
-        concurrency: CONCURRENCY,
-        memory: DEFAULT_MEMORY,
-        workers: 1,
-        dns_servers: Vec::new(),
-        cache_dir: None,
-    };
-    let (_numbers, host) = watch::channel(Arc::default());
-    let sandbox = Sandbox::build(&config, supervisor, host, &Metrics::default())?;
-    let inspected = control.block_on(sandbox.inspect(&subject.digest, subject.bytes.clone()));
+    let inspected = alone::alone(&alone::config("inspect".parse()?), None, |alone| {
+        alone.wait_for(alone.sandbox().inspect(&subject.digest, subject.bytes.clone()))
+    })?;
     let plugin = || match subject.source.as_str() {
         BUNDLED => format!("the bundled checker {}", subject.name),
         file => file.to_owned(),
@@ -270,7 +244,7 @@ fn parameters(params: &[Param]) -> String {
 
 /// In KiB or MiB.
 #[expect(clippy::cast_precision_loss, reason = "one digit after the point is shown")]
-fn size(bytes: u64) -> String {
+pub fn size(bytes: u64) -> String {
     let kib = bytes as f64 / 1024.0;
     if kib < 1024.0 { format!("{kib:.0} KiB") } else { format!("{:.1} MiB", kib / 1024.0) }
 }

@@ -42,6 +42,13 @@ pub fn params(schema: &Value) -> Vec<Param> {
     found
 }
 
+/// Is what stands under these keys, one in the other, a text or nothing at all?
+pub fn is_text(schema: &Value, keys: &[&str]) -> bool {
+    let walk = Walk { root: schema, looks: Cell::new(0) };
+    let found = keys.iter().try_fold(schema, |schema, key| walk.property(schema, key));
+    found.is_some_and(|schema| walk.is_text(schema, 0))
+}
+
 struct Walk<'a> {
     root: &'a Value,
     looks: Cell<u32>,
@@ -149,6 +156,28 @@ impl<'a> Walk<'a> {
 
     fn variant_parts(&self, schema: &'a Value) -> Vec<Parts<'a>> {
         self.choices(&self.parts(schema)).into_iter().flatten().map(|variant| self.parts(variant)).collect()
+    }
+
+    fn property(&self, schema: &'a Value, key: &str) -> Option<&'a Value> {
+        let parts: Vec<_> = self.parts(schema).into_iter().chain(self.variant_parts(schema).concat()).collect();
+        let named = parts.iter().find_map(|part| part.get("properties")?.get(key));
+        named.or_else(|| get(&parts, "additionalProperties").filter(|values| values.is_object()))
+    }
+
+    fn is_text(&self, schema: &'a Value, depth: usize) -> bool {
+        let parts = self.parts(schema);
+        let names = |names: &[Value]| {
+            names.iter().any(|name| name == "string") && names.iter().all(|name| name == "string" || name == "null")
+        };
+        match (get(&parts, "const"), get(&parts, "enum"), get(&parts, "type")) {
+            (Some(value), _, _) => value.is_string(),
+            (None, Some(Value::Array(values)), _) => values.iter().all(|value| value.is_string() || value.is_null()),
+            (None, _, Some(Value::String(name))) => name == "string",
+            (None, _, Some(Value::Array(all))) => names(all),
+            _ => self.choices(&parts).first().is_some_and(|variants| {
+                depth < MAX_DEPTH && !variants.is_empty() && variants.iter().all(|v| self.is_text(v, depth + 1))
+            }),
+        }
     }
 
     /// Of parameters that the schema does not name: of what type they may be.

@@ -164,3 +164,36 @@ fn whatever_it_is_it_is_read_to_an_end() {
         assert!(params(&schema).len() < 20, "{schema}");
     }
 }
+
+#[test]
+fn a_text_is_told_from_what_else_may_be_written() {
+    let schema = json!({
+        "properties": {
+            "plain": {"type": "string", "pattern": "^[0-9]"}, "maybe": {"type": ["string", "null"]},
+            "reference": {"anyOf": [{"$ref": "#/$defs/mode"}, {"type": "null"}]}, "inner": {"$ref": "#/$defs/inner"},
+            "labels": {"additionalProperties": {"type": "string"}},
+            "number": {"type": ["string", "integer"]}, "any": true, "list": {"type": "array", "items": {"type": "string"}},
+            "either": {"anyOf": [{"type": "string"}, {"type": "boolean"}]},
+        },
+        "$defs": {
+            "mode": {"oneOf": [{"const": "1"}, {"const": "2"}]},
+            "inner": {"type": "object", "properties": {"deep": {"type": "string"}, "count": {"type": "integer"}}},
+        },
+    });
+    for keys in [&["plain"][..], &["maybe"], &["reference"], &["inner", "deep"], &["labels", "whatever"]] {
+        assert!(is_text(&schema, keys), "{keys:?}");
+    }
+    for keys in [
+        &["number"][..],
+        &["any"],
+        &["list"],
+        &["either"],
+        &["inner"],
+        &["inner", "count"],
+        &["none"],
+        &["plain", "x"],
+        &[],
+    ] {
+        assert!(!is_text(&schema, keys), "{keys:?}");
+    }
+}
