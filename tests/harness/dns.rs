@@ -69,6 +69,11 @@ impl Dns {
         format!("servers = [\"127.0.0.1:{}\"]", self.port)
     }
 
+    /// Where it listens, by UDP and TCP: `127.0.0.1:PORT`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     /// What it answers when asked for that name, from now on: one after the other, and over again.
     pub fn says(&self, name: &str, answers: impl IntoIterator<Item = Said>) {
         let script = Script { answers: answers.into_iter().collect(), asked: 0 };

@@ -47,9 +47,9 @@ fn inspect(mut stream: Stream, run: &mut Run) -> Result<Outcome> {
 
 fn described(stream: &Stream, run: &mut Run) -> Result<TlsPeer> {
     let peer = stream.tls().ok_or_else(|| Error::internal("there is no peer after a handshake"))?;
-    run.gauge("certificates", Unit::None, peer.certificates.len() as f64);
+    run.measure("certificates", peer.certificates.len());
     if let Some(left) = peer.seconds_left() {
-        run.gauge("certificate_left", Unit::Seconds, left);
+        run.measure("certificate_left", seconds(left));
     }
     Ok(peer)
 }
