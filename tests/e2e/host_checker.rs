@@ -162,7 +162,7 @@ fn what_cannot_be_judged_is_said_with_what_to_do() {
     says("swap", "invalid-params", "there is no node_memory_SwapTotal_bytes");
     says("both", "invalid-params", "params.pressure_above: write either warning and critical, for all resources, or");
     says("never", "invalid-params", "params.disk_used_above: \"100%\" is never crossed: write less");
-    says("severity", "invalid-params", "\"warning\" or \"critical\"");
+    says("severity", "invalid-params", "must be one of \"warning\", \"critical\"");
     says("old", "internal", "older than max_age (1 ms)");
     says("data", "invalid-params", "nothing is mounted at /data");
     says("aimed", "invalid-params", "host takes no target");

@@ -1,13 +1,12 @@
 //! "Your first check", followed to the letter: what a newcomer copies from the README must work.
 
 use std::fs;
-use std::io::Write as _;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::harness::{Site, eventually};
+use crate::harness::{Greeter, Site, eventually, program};
+use crate::plugin_new::target_dir;
 
 /// A newcomer's build, on a machine that others use too.
 const SOON: Duration = Duration::from_secs(15);
@@ -24,6 +23,9 @@ fn blocks(readme: &str, heading: &str) -> Vec<(String, String)> {
 fn shell(dir: &Path, script: &str) {
     let mut command = Command::new("sh");
     command.current_dir(dir).args(["-e", "-c", script]);
+    let bin = program();
+    let own = bin.parent().unwrap().display().to_string();
+    command.env("PATH", format!("{own}:{}", std::env::var("PATH").unwrap()));
     // As in a newcomer's own shell, not as in a test that cargo runs.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -31,45 +33,39 @@ fn shell(dir: &Path, script: &str) {
             command.env_remove(&name);
         }
     }
+    command.env("CARGO_TARGET_DIR", target_dir());
     let output = command.output().expect("sh");
     assert!(output.status.success(), "{script}\n{}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// A mail server as far as the check looks at it.
-fn greeter() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let _ = (&stream).write_all(b"220 mail ready\r\n");
-        }
-    });
-    port
 }
 
 #[test]
 fn the_first_check_of_the_readme_works_as_written() {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let readme = fs::read_to_string(repository.join("README.md")).unwrap();
-    let [create, manifest, source, deploy] =
-        blocks(&readme, "\n## Your first check\n").try_into().expect("four blocks");
-    assert_eq!([&*create.0, &*manifest.0, &*source.0, &*deploy.0], ["sh", "toml", "rust", "sh"]);
+    let [create, source, work, deploy] = blocks(&readme, "\n## Your first check\n").try_into().expect("four blocks");
+    assert_eq!([&*create.0, &*source.0, &*work.0, &*deploy.0], ["sh", "rust", "sh", "sh"]);
+    let written = source.1.lines().filter(|line| !line.trim().is_empty()).count();
+    assert!(written <= 20, "{written} lines are more than a newcomer was promised");
 
     let site = Site::new();
     let agent = site.start();
     let home = site.path().join("home");
     fs::create_dir(&home).unwrap();
-    std::os::unix::fs::symlink(repository, home.join("vitald")).unwrap();
     shell(&home, &create.1);
     let banner = home.join("banner");
-    fs::write(banner.join("Cargo.toml"), manifest.1).unwrap();
-    fs::write(banner.join("src/lib.rs"), source.1).unwrap();
+    let made = fs::read_to_string(banner.join("src/lib.rs")).unwrap();
+    assert!(made.contains(&source.1), "the README shows another checker than `plugin new` makes:\n{made}");
 
-    // The reader's own directories, mail server and agent are elsewhere, and nothing else differs.
-    let port = greeter();
+    // The reader's own mail server, directories and agent are elsewhere, and nothing else differs.
+    let mail = Greeter::start("220 mail ready\r\n");
+    let here = format!("smtp://127.0.0.1:{}", mail.port());
+    shell(&banner, &work.1.replace("smtp://127.0.0.1:25", &here));
+    let check = banner.join("check.toml");
+    let told = fs::read_to_string(&check).unwrap();
+    assert!(told.contains("smtp://127.0.0.1:25"), "{told}");
+    fs::write(&check, told.replace("smtp://127.0.0.1:25", &here)).unwrap();
     let deploy = deploy.1.replace("/etc/vitald/plugins", &site.path().join("plugins").display().to_string());
     let deploy = deploy.replace("/etc/vitald/conf.d", &site.path().join("conf.d").display().to_string());
-    let deploy = deploy.replace("smtp://127.0.0.1:25", &format!("smtp://127.0.0.1:{port}"));
     let (deploy, ask) = deploy.split_once("curl localhost:9720").expect("the last line asks the agent");
     shell(&banner, deploy);
     let path = ask.split_whitespace().next().unwrap();

@@ -18,7 +18,7 @@ struct Answer {
 #[checker]
 fn cap_answer(params: Answer, run: &mut Run) -> Result<Outcome> {
     for turn in 0..params.measurements {
-        run.gauge(&format!("number_{turn}"), Unit::None, 1.0);
+        run.measure(&format!("number_{turn}"), 1.0);
     }
     for turn in 0..params.parts {
         run.part(format!("part {turn}"), Status::Up, "");

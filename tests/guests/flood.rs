@@ -11,9 +11,9 @@ fn flood(run: &mut Run) -> Result<Outcome> {
         let nasty = NASTY.iter().cycle().nth(turn as usize).copied().unwrap_or_default();
         let value = if turn % 50 == 49 { f64::NAN } else { turn.into() };
         if turn % 2 == 1 {
-            run.gauge(&format!("fine_{turn}"), Unit::Seconds, value).label("long", "y".repeat(500));
+            run.measure(&format!("fine_{turn}"), seconds(value)).label("long", "y".repeat(500));
         } else {
-            run.gauge(nasty, Unit::Seconds, value)
+            run.measure(nasty, seconds(value))
                 .label(nasty, nasty)
                 .label("le", "\\\"\n} 1")
                 .label("__name__", "up")

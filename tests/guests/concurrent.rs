@@ -1,0 +1,103 @@
+//! No sin: several connections at once, in one future and one thread.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
+// Not the prelude: its `Read` has the names of tokio's `AsyncReadExt`.
+use vitald_sdk::{Outcome, Result, Stream, Target, block_on, checker, down, params, sleep, timeout, up};
+
+/// What to do at once.
+#[params]
+struct Concurrent {
+    /// `lines`, `echo`, `timeout`, `sleeps` or `stuck`.
+    does: String,
+}
+
+/// Does several things at once.
+#[checker(schemes = ["tcp"])]
+fn concurrent(target: Target, params: Concurrent) -> Result<Outcome> {
+    match params.does.as_str() {
+        "lines" => lines(&target),
+        "echo" => echo(target.connect()?),
+        "timeout" => silence(target.connect()?),
+        "sleeps" => sleeps(),
+        _ => block_on(std::future::pending()),
+    }
+}
+
+async fn line(stream: Stream) -> std::io::Result<String> {
+    let mut line = String::new();
+    tokio::io::BufReader::new(stream).read_line(&mut line).await?;
+    Ok(line.trim_end().to_owned())
+}
+
+/// The first line of every endpoint, the earliest first.
+fn lines(target: &Target) -> Result<Outcome> {
+    let [first, second] = target.endpoints() else { return Ok(down("two endpoints, please")) };
+    let (first, second) = (first.connect()?, second.connect()?);
+    let mut came = Vec::new();
+    block_on(async {
+        let (mut first, mut second) = (Box::pin(line(first)), Box::pin(line(second)));
+        tokio::select! {
+            said = &mut first => came.extend([said?, second.await?]),
+            said = &mut second => came.extend([said?, first.await?]),
+        }
+        Ok::<_, std::io::Error>(())
+    })?;
+    Ok(up(came.join(", then ")))
+}
+
+/// Sends more than a socket takes, while it reads the same from the peer: neither waits for the other.
+fn echo(stream: Stream) -> Result<Outcome> {
+    const SIZE: usize = 8 << 20;
+    let (mut input, mut output) = tokio::io::split(stream);
+    let send = async {
+        let chunk = [b'x'; 60_000];
+        let mut sent = 0;
+        while sent < SIZE {
+            output.write_all(chunk.get(..chunk.len().min(SIZE - sent)).unwrap_or_default()).await?;
+            sent += chunk.len();
+        }
+        output.shutdown().await
+    };
+    let receive = async {
+        let mut chunk = vec![0; 50_000];
+        let mut received = 0;
+        loop {
+            match input.read(&mut chunk).await? {
+                0 => return Ok(received),
+                count => received += count,
+            }
+        }
+    };
+    let (_, received) = block_on(async { tokio::try_join!(send, receive) })?;
+    Ok(if received == SIZE { up("all of it came back") } else { down(format!("{received} bytes came back")) })
+}
+
+/// A peer that says nothing is given up early, and another way is had.
+fn silence(mut stream: Stream) -> Result<Outcome> {
+    let mut buffer = [0; 16];
+    let read = block_on(timeout(Duration::from_millis(50), stream.read(&mut buffer)));
+    match read {
+        Ok(read) => Ok(up(format!("it said {} bytes", read?))),
+        Err(elapsed) => Err(elapsed.into()),
+    }
+}
+
+/// Many short sleeps beside a long one that began earlier: they end before it.
+fn sleeps() -> Result<Outcome> {
+    let ended = std::cell::RefCell::new(Vec::new());
+    let long = async {
+        sleep(Duration::from_millis(400)).await;
+        ended.borrow_mut().push("long");
+    };
+    let short = async {
+        for _ in 0..5 {
+            sleep(Duration::from_millis(20)).await;
+        }
+        ended.borrow_mut().push("short");
+    };
+    block_on(async { tokio::join!(long, short) });
+    let order = ended.into_inner().join(", then ");
+    Ok(if order == "short, then long" { up(order) } else { down(order) })
+}
