@@ -22,13 +22,17 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::DEFAULT_FILE;
 use crate::telemetry::{LogFormat, init_logs};
 
 /// The exit code for a command line that cannot be understood (`EX_USAGE` of sysexits.h).
 const EXIT_USAGE: u8 = 64;
+/// What Nagios calls UNKNOWN.
+const EXIT_UNKNOWN: u8 = 3;
+/// Its exit codes, the worst first.
+const WORST_FIRST: [u8; 4] = [2, 1, EXIT_UNKNOWN, 0];
 
 /// One health agent per host: runs checks as sandboxed WebAssembly components, answers /health and /metrics, and keeps
 /// well services registered in etcd.
@@ -82,7 +86,8 @@ enum Command {
         #[command(flatten)]
         place: ask::Where,
     },
-    /// List, approve and inspect plugins. Exits with 1 if that was refused, 69 if no agent answers.
+    /// List, approve and inspect plugins; begin, build and test one of your own. Exits with 1 if that was refused or
+    /// failed, 69 if no agent answers.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
     /// Run a check once, now, in the same sandbox as the agent's, and say all there is to say of it. Exits with 0 UP,
@@ -128,17 +133,17 @@ pub fn main() -> u8 {
             if asked || !said_as_asked(&error, &arguments) {
                 let _ = error.print();
             }
-            return if asked { 0 } else { usage_code(arguments.into_iter()) };
+            return if asked { 0 } else { usage_code(&arguments) };
         }
     };
     if let Some(Command::Compile) = cli.command {
         return compile::compile();
     }
     crate::sandbox::in_children();
-    if let Some(Command::Try(arguments)) = &cli.command {
-        return trial::trial(arguments, cli.log_format, &cli.log_level);
+    // A trial has a log of its own.
+    if !matches!(cli.command, Some(Command::Try(_))) {
+        init_logs(cli.log_format, &cli.log_level);
     }
-    init_logs(cli.log_format, &cli.log_level);
     let default = Path::new(DEFAULT_FILE);
     match cli.command {
         None if default.exists() => run::run(default, false),
@@ -164,20 +169,34 @@ pub fn main() -> u8 {
 /// A command line of `try` that cannot be understood may still say how the answer is wanted.
 fn said_as_asked(error: &clap::Error, arguments: &[OsString]) -> bool {
     let has = |wanted: &str| arguments.iter().any(|argument| argument == wanted);
-    has("try") && trial::usage(&error.render().to_string(), has("--json"), has("--nagios"))
+    is_try(arguments) && trial::usage(&error.render().to_string(), has("--json"), has("--nagios"))
 }
 
 /// Who tries checks is often a monitoring system, for which everything but 0 to 2 is 3.
-fn usage_code(mut arguments: impl Iterator<Item = OsString>) -> u8 {
-    if arguments.any(|argument| argument == "try") { trial::EXIT_UNKNOWN } else { EXIT_USAGE }
+fn usage_code(arguments: &[OsString]) -> u8 {
+    if is_try(arguments) { EXIT_UNKNOWN } else { EXIT_USAGE }
+}
+
+/// Which command was meant by a line that cannot be understood: its first word that is one.
+fn is_try(arguments: &[OsString]) -> bool {
+    let cli = Cli::command();
+    let mut words = arguments.iter().filter_map(|argument| argument.to_str());
+    words.find(|word| cli.find_subcommand(word).is_some()) == Some("try")
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use super::*;
+
+    #[test]
+    fn what_is_no_try_is_no_try() {
+        let code = |line: &str| usage_code(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert_eq!([code("try tcp --bogus"), code("--log-level x try")], [EXIT_UNKNOWN; 2]);
+        assert_eq!([code("plugin new try --bogus"), code("status try --josn"), code("tyr")], [EXIT_USAGE; 3]);
+    }
 
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
     }
 }

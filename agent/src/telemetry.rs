@@ -25,13 +25,13 @@ pub enum LogFormat {
     Json,
 }
 
-const QUIET: &str = "wasmtime_wasi_http=off,wasmtime_wasi=off,hickory_resolver=off,hickory_net=off,hickory_proto=off";
+const QUIET: &str = "hickory_resolver=off,hickory_net=off,hickory_proto=off";
 
 /// What guests hand to the host and get from it may be secrets: no level shows it, whoever asks for it. Only the onlooker
 /// of a trial sees it, which masks it.
-const UNMASKED: [&str; 2] = ["vitald::sandbox::v0_1::bindings", "wasmtime_wasi"];
+const UNMASKED: [&str; 3] = ["vitald::sandbox::v0_1::bindings", "wasmtime_wasi", "wasmtime_wasi_http"];
 
-/// Starts logging to standard error. `RUST_LOG` wins over `level`.
+/// Starts logging to standard error. `RUST_LOG` wins over `level`; it cannot show what is unmasked.
 pub fn init_logs(format: LogFormat, level: &str) {
     init_logs_beside(format, level, None);
 }
@@ -45,7 +45,7 @@ pub fn init_logs_beside(format: LogFormat, level: &str, onlooker: Option<Onlooke
     let own = format!("{level},{QUIET}");
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(own));
     // Nobody makes them for what is not shown.
-    let off = UNMASKED.iter().chain(&["wasmtime_wasi_http"]).filter_map(|own| format!("{own}=off").parse().ok());
+    let off = UNMASKED.iter().filter_map(|own| format!("{own}=off").parse().ok());
     let filter = off.fold(filter, |filter, off: Directive| filter.add_directive(off));
     let all = tracing_subscriber::registry();
     // A second call (tests) changes nothing.

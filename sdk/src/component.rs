@@ -169,7 +169,7 @@ fn schema_of<P: JsonSchema>() -> Map<String, Value> {
     schema
 }
 
-/// The first line of the function's doc comment, else of the parameters' own.
+/// The function's own: its first paragraph, on one line; else the first line of the parameters'.
 fn summary(documented: &str, schema: &Map<String, Value>) -> String {
     let described = schema.get("description").and_then(Value::as_str).unwrap_or_default();
     let text = if documented.is_empty() { described } else { documented };

@@ -173,14 +173,10 @@ mod tests {
         Trial::of(greeted).target(format!("tcp://{}", hosts.join(",")))
     }
 
-    fn port(peer: &Peer) -> u16 {
-        peer.url("tcp").rsplit_once(':').unwrap().1.parse().unwrap()
-    }
-
     #[test]
     fn the_first_that_will_do_decides() {
         let (no, ok) = (Peer::script().answer("no").start(), Peer::script().answer("ok").start());
-        let ran = trial(&[1, port(&no), port(&ok), port(&no)]).run();
+        let ran = trial(&[1, no.address().port(), ok.address().port(), no.address().port()]).run();
         assert_eq!((ran.status(), ran.message()), (Some(Status::Up), "ok"), "{ran}");
         let parts = ran.to_string();
         assert!(parts.contains("refused") && parts.contains("it says no"), "{parts}");
@@ -191,7 +187,7 @@ mod tests {
     fn one_that_is_mute_leaves_time_for_the_next() {
         let mute = Peer::script().delay(60 * SECOND).start();
         let ok = Peer::script().answer("ok").start();
-        let ran = trial(&[port(&mute), port(&ok)]).run();
+        let ran = trial(&[mute.address().port(), ok.address().port()]).run();
         assert_eq!((ran.status(), ran.message()), (Some(Status::Up), "ok"), "{ran}");
         assert!(ran.to_string().contains("gives no answer within 4"), "{ran}");
     }
@@ -199,10 +195,10 @@ mod tests {
     #[test]
     fn if_none_will_do_each_is_named() {
         let no = Peer::script().answer("no").start();
-        let ran = trial(&[1, port(&no)]).run();
-        let message = format!("connect 127.0.0.1:1: refused; 127.0.0.1:{}: it says no", port(&no));
+        let ran = trial(&[1, no.address().port()]).run();
+        let message = format!("connect 127.0.0.1:1: refused; 127.0.0.1:{}: it says no", no.address().port());
         assert_eq!((ran.status(), ran.message()), (Some(Status::Down), message.as_str()));
-        let ran = trial(&[port(&Peer::script().answer("no").start())]).run();
+        let ran = trial(&[Peer::script().answer("no").start().address().port()]).run();
         assert_eq!(ran.to_string().matches("visited").count(), 1, "what is known of the only host is kept: {ran}");
         let alone = trial(&[1]).run();
         assert_eq!(alone.message(), "connect 127.0.0.1:1: refused");

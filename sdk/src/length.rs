@@ -127,7 +127,7 @@ fn nanos_of(number: &str, factor: u64) -> Option<u64> {
     well_formed.then_some(nanos)
 }
 
-/// What is longer than can be written is shown as the longest that can.
+/// Saturates: what is longer is the longest that can be written.
 pub(crate) fn nanos(length: Duration) -> u64 {
     length.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(length.subsec_nanos()))
 }

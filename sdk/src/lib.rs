@@ -46,8 +46,8 @@
 //! # A run
 //!
 //! Each run has a fresh sandbox: statics start anew, nothing leaks, and what is to be remembered goes through
-//! [`Run::set_state`]. There are no files, no environment and no arguments. The network is [`Target::connect`] and
-//! [`connect_to`], and only where the operator granted it. The host ends a run that takes too long and says where it
+//! [`Run::set_state`]. There are no files, no environment and no arguments. The network is [`Target::connect`],
+//! [`connect_to`] and [`Target::datagrams`], and only where the operator granted it. The host ends a run that takes too long and says where it
 //! stood, so a checker sets no timeouts.
 //!
 //! # Judging
@@ -66,9 +66,9 @@
 //! - `#[derive(Deserialize, JsonSchema)]` with `#[serde(default, deny_unknown_fields)]` is the plain form, for types
 //!   that need more; its crate depends on `serde` and `schemars` (1.x) as well, because derives look for these names.
 //!
-//! A [`Length`] is a length of time, a [`Share`] a part of a whole, an [`Expect`] what an answer must be, an [`AuthFailure`] what a refused user means.
-//! Every checker of a target has the parameter `slow` by itself: with `slow = "200ms"`
-//! a target that is UP, but for which the run took longer, is DEGRADED.
+//! A [`Length`] is a length of time, a [`Share`] a part of a whole, an [`Expect`] what an answer must be, an
+//! [`AuthFailure`] what a refused user means. Every checker of a target has the parameter `slow` by itself: with
+//! `slow = "200ms"` a target that is UP, but for which the run took longer, is DEGRADED.
 //!
 //! # Async
 //!

@@ -49,10 +49,7 @@ impl Target {
     /// # Errors
     /// An [`Error::invalid_params`] that names an unknown key or value, and those that are known.
     pub fn options<T: DeserializeOwned>(&self) -> Result<T> {
-        let pairs = self.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-        let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        let pairs = pairs.map(|(key, value)| (percent_decode(key), percent_decode(value)));
-        let options = T::deserialize(MapDeserializer::<_, Unreadable>::new(pairs));
+        let options = T::deserialize(MapDeserializer::<_, Unreadable>::new(self.query_pairs()));
         options.map_err(|error| Error::invalid_params(format!("target, behind the ?: {error}")))
     }
 }

@@ -275,9 +275,7 @@ mod tests {
     }
 
     fn connected(peer: &Peer) -> Stream {
-        let url = peer.url("tcp");
-        let (_, port) = url.rsplit_once(':').unwrap();
-        connect_to("127.0.0.1", port.parse().unwrap()).unwrap()
+        connect_to("127.0.0.1", peer.address().port()).unwrap()
     }
 
     #[test]

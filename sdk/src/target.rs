@@ -137,11 +137,14 @@ impl Target {
 
     /// The first value of a key of the query, percent-decoded: `require` for `sslmode` in `?sslmode=require`.
     pub fn query_value(&self, key: &str) -> Option<String> {
-        self.query()?
-            .split('&')
-            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-            .find(|(name, _)| percent_decode(name) == key)
-            .map(|(_, value)| percent_decode(value))
+        self.query_pairs().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    /// The keys and values of the query, percent-decoded.
+    pub(crate) fn query_pairs(&self) -> impl Iterator<Item = (String, String)> {
+        let pairs = self.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+        let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        pairs.map(|(key, value)| (percent_decode(key), percent_decode(value)))
     }
 
     /// Opens a connection to the first endpoint: TCP, and TLS upon it where the scheme says so (`https`, `rediss`, `tls`,

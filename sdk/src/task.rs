@@ -62,14 +62,9 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
             return output;
         }
         // A future that woke itself only gives the others their turn; what is ready by now has one as well.
-        let known = match woken.0.load(Ordering::Relaxed) {
-            true => {
-                reactor::turn(Some(Duration::ZERO));
-                true
-            }
-            false => reactor::turn(None),
-        };
-        if !known {
+        let gives_way = woken.0.load(Ordering::Relaxed);
+        let known = reactor::turn(gives_way.then_some(Duration::ZERO));
+        if !known && !gives_way {
             nothing_would_wake_it();
         }
     }

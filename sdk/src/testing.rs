@@ -62,4 +62,7 @@ pub use self::ran::{Part, Ran};
 pub use self::trial::{IntoParams, Trial};
 
 #[cfg(test)]
+#[cfg(feature = "tokio")]
+mod at_once_tests;
+#[cfg(test)]
 mod tests;

@@ -10,7 +10,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::harness::{
-    Agent, Ended, Etcd, Site, check, eventually, guest, program, service, that, throughout, vitald, vitald_of, write,
+    Agent, Ended, Etcd, Site, check, ended, eventually, guest, program, service, that, throughout, vitald, vitald_of,
+    write,
 };
 use crate::registration::{KEY, settled, shop};
 
@@ -101,9 +102,7 @@ pub fn as_stranger(site: &Site, arguments: &[&str]) -> Ended {
     }
     let mut command = Command::new(own);
     command.args(arguments).arg("--socket").arg(socket(site)).uid(STRANGER).gid(STRANGER);
-    let output = command.output().expect("tests run as root, who can be somebody else");
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ended { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    ended(&mut command)
 }
 
 #[test]

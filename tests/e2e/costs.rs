@@ -5,9 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::harness::{
-    Greeter, Listener, Manner, MariaDb, Nginx, Postgres, Redis, Site, alone, bundled, component, vitald,
-};
+use crate::harness::{Greeter, MariaDb, Nginx, Postgres, Redis, Site, alone, bundled, component, vitald};
 
 /// Enough for a median; an interpreter takes milliseconds.
 const RUNS: &str = "500";
@@ -27,11 +25,15 @@ fn row(name: &'static str, bytes: Vec<u8>, target: &str) -> Row {
 #[ignore = "takes a minute: tests/run --long"]
 fn long_cost_of_a_run_of_each_checker() {
     let _machine = alone();
-    let (listener, nginx, redis) = (Listener::start(Manner::Closing), Nginx::http("/"), Redis::start());
+    let (nginx, redis) = (Nginx::http("/"), Redis::start());
     let (postgres, mysql, greeter) = (Postgres::start(), MariaDb::start(), Greeter::start("220 ready\r\n"));
     let greeting = format!("tcp://127.0.0.1:{}", greeter.port());
     let rows = [
-        row("tcp", bundled("tcp"), &listener.url()),
+        Row {
+            name: "tcp",
+            bytes: bundled("tcp"),
+            arguments: ["--target", &greeting, "-p", "expect=220 *"].map(str::to_owned).to_vec(),
+        },
         row("http", bundled("http"), &nginx.url()),
         row("redis", bundled("redis"), &redis.url()),
         row("postgres", bundled("postgres"), &postgres.url()),

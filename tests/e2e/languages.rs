@@ -4,13 +4,11 @@
 use std::time::Duration;
 
 use crate::harness::{
-    Agent, Ca, Dns, Greeter, Listener, Manner, Said, Site, Table, check, component, eventually, that,
+    Agent, Ca, Dns, Greeter, Listener, Manner, QUICK, Said, Site, Table, check, component, eventually, that,
 };
 
 /// A component of 18 MB is compiled first, on a machine that others use too.
 const COMPILED: Duration = Duration::from_secs(180);
-/// An interpreter wakes up in each run.
-const DEFAULTS: &str = "interval = \"1s\"\ntimeout = \"1s\"\nfall = 2\nrise = 2\nstale_after = \"60s\"";
 /// No UTF-8, an escape sequence, and more than fits into a message.
 const HOSTILE: &[u8] = b"220 \xff\xfe\x1b[2J\x00";
 
@@ -114,7 +112,7 @@ fn judges(name: &'static str) {
     let world = World::start();
     let all = [world.judged(name), world.failing(name), world.secured(name)];
     let wanted: Vec<Wanted> = all.into_iter().flatten().collect();
-    let site = Site::new().with_defaults(DEFAULTS).with("dns", &world.dns.table());
+    let site = Site::new().with_defaults(QUICK).with("dns", &world.dns.table());
     site.plugin(name, component(name));
     site.drop_in("all", wanted.iter().map(|wanted| wanted.check.clone()));
     let agent = site.start();

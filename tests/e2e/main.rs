@@ -76,4 +76,3 @@ mod stopping;
 mod tls;
 mod toolchains;
 mod trial;
-mod trial_edges;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::harness::{Greeter, Server, Site, eventually, that};
-use crate::plugin_new::{ended, plugin};
+use crate::harness::{Greeter, Server, Site, ended, eventually, that};
+use crate::plugin_new::plugin;
 
 /// For a build, on a machine that others use too.
 const BUILT: Duration = Duration::from_secs(180);

@@ -35,7 +35,9 @@ fn up_but_slower_than_that_is_degraded() {
 
 #[test]
 fn it_is_shown_where_there_is_a_target() {
-    for (name, shown) in [("tcp", true), ("http", true), ("redis", true), ("host", false)] {
+    for (name, shown) in
+        [("tcp", true), ("http", true), ("redis", true), ("postgres", true), ("mysql", true), ("host", false)]
+    {
         let ended = vitald(&["plugin", "inspect", name]);
         let line = ended.stdout.lines().find(|line| line.trim_start().starts_with("slow"));
         assert_eq!(line.is_some_and(|line| line.contains("DEGRADED")), shown, "{name}:\n{}", ended.stdout);

@@ -1,5 +1,9 @@
 //! `vitald try`: one run, in the agent's sandbox, said to people, tools and monitoring systems.
 
+mod configured;
+mod edges;
+mod trace;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -8,9 +12,8 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::harness::{
-    Ca, Ended, Listener, Manner, Nginx, Redis, Site, by_hand, check, guest, program, vitald, vitald_of, with_sin, write,
+    Ca, Ended, Listener, Manner, Redis, Site, by_hand, check, guest, program, vitald, with_sin, write,
 };
-use crate::plugin_gate::digest_of;
 
 const UP: i32 = 0;
 const DOWN: i32 = 2;
@@ -19,12 +22,12 @@ const SECRET: &str = "c0rrect-h0rse-battery";
 /// Nothing listens there: it is reserved.
 const REFUSED: &str = "tcp://127.0.0.1:1";
 
-pub fn trial(arguments: &[&str]) -> Ended {
+fn trial(arguments: &[&str]) -> Ended {
     vitald(&[&["try"], arguments].concat())
 }
 
 /// What `--json` says.
-pub fn facts(arguments: &[&str]) -> Value {
+fn facts(arguments: &[&str]) -> Value {
     let ended = trial(&[arguments, &["--json"]].concat());
     let facts: Value = serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
     assert_eq!(facts["exit_code"], ended.code, "{ended:?}");
@@ -32,7 +35,7 @@ pub fn facts(arguments: &[&str]) -> Value {
 }
 
 /// A guest as a file of that name.
-pub fn file(site: &Site, name: &str, bytes: impl AsRef<[u8]>) -> String {
+fn file(site: &Site, name: &str, bytes: impl AsRef<[u8]>) -> String {
     let path = site.path().join(format!("{name}.wasm"));
     write(&path, bytes);
     path.to_str().unwrap().to_owned()
@@ -189,49 +192,6 @@ fn what_was_refused_is_said_with_what_permits_it() {
     assert_ne!(ended.code, UNKNOWN, "{ended:?}");
 }
 
-/// The calls of a trace: name, result, start and length in milliseconds.
-fn calls(said: &Value) -> Vec<(String, String, f64, f64)> {
-    let of = |call: &Value| {
-        let text = |key: &str| call[key].as_str().unwrap_or_default().to_owned();
-        let number = |key: &str| call[key].as_f64().unwrap_or_default();
-        (text("call"), text("result"), number("start_ms"), number("took_ms"))
-    };
-    said["trace"].as_array().unwrap().iter().filter(|call| call["step"] == false).map(of).collect()
-}
-
-#[test]
-fn a_trace_has_every_host_call_in_order_with_its_time() {
-    let redis = Redis::start();
-    let said = facts(&["redis", "--target", &redis.url(), "--trace"]);
-    let calls = calls(&said);
-    let at = |what: &str, with: &str| {
-        let found = calls.iter().position(|(call, result, ..)| call.contains(what) && result.contains(with));
-        found.unwrap_or_else(|| panic!("no {what} with {with:?} in {calls:#?}"))
-    };
-    let connect = at(&format!("net.connect 127.0.0.1:{}", redis.port()), "ok");
-    let (ping, pong) = (at("output-stream", "PING"), at("input-stream", "+PONG"));
-    assert!(connect < ping && ping < pong, "{calls:#?}");
-    assert!(calls.windows(2).all(|pair| pair[0].2 + pair[0].3 <= pair[1].2 + 0.01), "one after the other: {calls:#?}");
-    let (sum, whole) = (calls.iter().map(|call| call.3).sum::<f64>(), said["duration_ms"].as_f64().unwrap());
-    assert!(sum > 0.0 && sum <= whole, "{sum} of {whole}");
-    let text = trial(&["redis", "--target", &redis.url(), "--trace"]).stdout;
-    assert!(text.contains("HOST CALL") && text.contains("received 7 bytes \"+PONG\\r\\n\""), "{text}");
-    assert!(facts(&["redis", "--target", &redis.url()]).get("trace").is_none());
-}
-
-#[test]
-fn a_trace_shows_what_a_run_waited_for_at_its_end() {
-    let site = Site::new();
-    let silent = Listener::start(Manner::Silent);
-    let said = facts(&[&guest_file(&site, "hanger"), "--target", &silent.url(), "--timeout", "300ms", "--trace"]);
-    let calls = calls(&said);
-    let (last, result, _, took) = calls.last().unwrap();
-    assert!(last.contains("input-stream") && result.contains("not over") || *took > 200.0, "{calls:#?}");
-    let nginx = Nginx::http("/elsewhere");
-    let said = facts(&["http", "--target", &nginx.url(), "--trace"]);
-    assert!(said["trace"].to_string().contains("GET /"), "what wasi:http moves is seen: {said}");
-}
-
 #[test]
 fn tls_is_done_as_the_flags_say() {
     let ca = Ca::new();
@@ -255,105 +215,6 @@ fn tls_is_done_as_the_flags_say() {
     let ended = trial(&["redis", "--target", &url, "--tls-ca", "/nowhere/ca.pem"]);
     assert_eq!(ended.code, UNKNOWN, "{ended:?}");
     assert!(head(&ended).contains("/nowhere/ca.pem"), "{ended:?}");
-}
-
-#[test]
-fn secrets_are_masked_in_every_form() {
-    let redis = Redis::with_password(SECRET);
-    let url = format!("redis://:{SECRET}@127.0.0.1:{}", redis.port());
-    let site = Site::new();
-    let listener = Listener::start(Manner::Closing);
-    let own = format!("127.0.0.1:{}", listener.port());
-    site.secret("where", &own);
-    site.plugin("trespasser", guest("trespasser"));
-    let allow = format!("allow = [\"tcp://{own}\"]");
-    site.drop_in("checks", [check("leak", "trespasser").line("params = { to = \"${file:where}\" }").line(&allow)]);
-    for form in [&[][..], &["--json"], &["--nagios"], &["--trace"], &["--trace", "--json"]] {
-        let ended = trial(&[&["redis", "--target", &url], form].concat());
-        assert_eq!(ended.code, UP, "{form:?}: {ended:?}");
-        assert!(!format!("{ended:?}").contains(SECRET), "{form:?}: {ended:?}");
-        let ended = vitald_of(&site, &[&["try", "leak"], form].concat());
-        assert_eq!(ended.code, UP, "{form:?}: {ended:?}");
-        assert!(!format!("{ended:?}").contains(&own) && ended.stdout.contains("***"), "{form:?}: {ended:?}");
-    }
-    let traced = trial(&["redis", "--target", &url, "--trace"]);
-    assert!(traced.stdout.contains("AUTH") && traced.stdout.contains("***"), "{}", traced.stdout);
-    // One that is not shown even to the shell's history.
-    let named = format!("redis://:${{env:TRIAL_PASSWORD}}@127.0.0.1:{}", redis.port());
-    let output = Command::new(program())
-        .args(["try", "redis", "--target", &named])
-        .env("TRIAL_PASSWORD", SECRET)
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(UP), "{output:?}");
-    let ended = trial(&["redis", "--target", "redis://:${env:TRIAL_ABSENT}@127.0.0.1:1"]);
-    assert_eq!(ended.code, UNKNOWN, "{ended:?}");
-    assert!(ended.stderr.starts_with("vitald: target: ") && ended.stderr.contains("TRIAL_ABSENT"), "{ended:?}");
-}
-
-#[test]
-fn a_configured_check_is_tried_as_the_agent_would_run_it() {
-    let redis = Redis::with_password(SECRET);
-    let site = Site::new();
-    site.secret("redis", SECRET);
-    let target = format!("redis://:${{file:redis}}@127.0.0.1:{}", redis.port());
-    site.drop_in("checks", [check("cache", "redis").target(&target), check("gone", "tcp").target(REFUSED)]);
-    let ended = vitald_of(&site, &["try", "cache"]);
-    assert_eq!((ended.code, head(&ended)), (UP, "UP: master"), "{ended:?}");
-    assert_eq!(vitald_of(&site, &["try", "gone"]).code, DOWN);
-    // What is given beside it wins.
-    let ended = vitald_of(&site, &["try", "gone", "--target", &format!("tcp://127.0.0.1:{}", redis.port())]);
-    assert_eq!(ended.code, UP, "{ended:?}");
-    assert!(vitald_of(&site, &["try", "cache", "--timeout", "20s"]).stdout.contains("of 20s"));
-    let ended = vitald_of(&site, &["try", "cach"]);
-    assert!(ended.code == UNKNOWN && ended.stderr.contains("did you mean \"cache\""), "{ended:?}");
-    // Nothing is left behind, and nothing is locked: an agent starts beside it.
-    assert!(!site.path().join("state").exists());
-}
-
-#[test]
-fn mistakes_elsewhere_do_not_prevent_a_trial() {
-    let listener = Listener::start(Manner::Closing);
-    let site = Site::new();
-    site.drop_in("good", [check("good", "tcp").target(&listener.url())]);
-    site.drop_in("bad", [check("bad", "tcp").target("no target").line("intervall = \"1s\"")]);
-    let ended = vitald_of(&site, &["try", "good"]);
-    assert_eq!(ended.code, UP, "{ended:?}");
-    assert!(ended.stdout.contains("note: the configuration has 2 mistakes elsewhere"), "{ended:?}");
-    let ended = vitald_of(&site, &["try", "bad"]);
-    assert_eq!(ended.code, UNKNOWN, "{ended:?}");
-    assert!(ended.stderr.contains("check.bad.intervall") && ended.stderr.contains("2 mistakes"), "{ended:?}");
-    site.drop_in_text("bad", "this is = = no TOML");
-    assert_eq!(vitald_of(&site, &["try", "good"]).code, UP);
-}
-
-#[test]
-fn pins_and_overrides_hold() {
-    let site = Site::new().with("plugins", "pin = { down = \"@PIN@\" }");
-    site.plugin("down", guest("down"));
-    site.plugin("tcp", guest("down"));
-    site.drop_in("checks", [check("own", "down"), check("taken", "tcp").target(REFUSED)]);
-    let main = |pin: &str, more: &str| {
-        let text = fs::read_to_string(site.main()).unwrap();
-        let lines = text.lines().filter(|line| !line.starts_with("override"));
-        let line = |line: &str| match line.starts_with("pin =") {
-            true => format!("pin = {{ down = \"{pin}\" }}\n{more}\n"),
-            false => format!("{line}\n"),
-        };
-        write(&site.main(), lines.map(line).collect::<String>());
-    };
-    main(&format!("sha256:{}", "0".repeat(64)), "");
-    let ended = vitald_of(&site, &["try", "own"]);
-    assert!(ended.code == UNKNOWN && ended.stderr.contains("is not the pinned"), "{ended:?}");
-    main(&format!("sha256:{}", digest_of(&site.plugin_path("down"))), "");
-    let ended = vitald_of(&site, &["try", "own"]);
-    assert_eq!((ended.code, head(&ended)), (DOWN, "DOWN: always down"), "{ended:?}");
-    // The bundled one keeps its place until it is told otherwise.
-    let said = vitald_of(&site, &["try", "taken", "--json"]);
-    assert!(said.stdout.contains("\"source\": \"bundled\""), "{said:?}");
-    main(&format!("sha256:{}", digest_of(&site.plugin_path("down"))), "override = [\"tcp\"]");
-    let ended = vitald_of(&site, &["try", "taken"]);
-    assert!(ended.code == UNKNOWN && ended.stderr.contains("takes no target"), "{ended:?}");
 }
 
 #[test]

@@ -49,7 +49,8 @@ pub fn vitald_of(site: &Site, arguments: &[&str]) -> Ended {
     ended(command().args(arguments).arg("--config").arg(site.main()).env("RUNTIME_DIRECTORY", site.run_dir()))
 }
 
-fn ended(command: &mut Command) -> Ended {
+/// Runs it to its end.
+pub fn ended(command: &mut Command) -> Ended {
     let output = command.output().expect("the program can be started");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     let code = output.status.code().expect("ended by itself");

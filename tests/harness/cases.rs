@@ -8,7 +8,7 @@ use super::toml::{Table, check};
 use super::wait::{eventually, that};
 
 const SOON: Duration = Duration::from_secs(30);
-/// What such checks have in common: they are wrong twice a second before they are believed.
+/// What such checks have in common: wrong twice, a second apart, before that is believed.
 pub const QUICK: &str = "interval = \"1s\"\ntimeout = \"1s\"\nfall = 2\nrise = 2\nstale_after = \"60s\"";
 
 /// What a check is to show: its status, or the reason why there is none, and what its message has in it.

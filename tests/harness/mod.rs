@@ -45,7 +45,7 @@ mod wait;
 mod watcher;
 
 pub use self::address::OwnAddress;
-pub use self::agent::{Agent, Ended, program, vitald, vitald_of};
+pub use self::agent::{Agent, Ended, ended, program, vitald, vitald_of};
 pub use self::alertmanager::Alertmanager;
 pub use self::cases::{Case, QUICK, all_show, shows};
 pub use self::cgroup::Cgroup;

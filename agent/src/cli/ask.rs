@@ -267,7 +267,14 @@ fn why(error: &io::Error) -> String {
 
 /// Writes to standard output; whoever reads it may stop when they have seen enough.
 pub fn print(text: &str) {
-    let _ = io::stdout().lock().write_all(text.as_bytes());
+    let _ = say(text);
+}
+
+/// The same, for who wants to know whether anybody does read it.
+pub fn say(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
 }
 
 /// What an agent of another version may answer.

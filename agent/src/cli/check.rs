@@ -15,10 +15,14 @@ pub fn check(file: &Path) -> u8 {
     }
 }
 
+/// `1 mistake`, `3 mistakes`
+pub fn counted(mistakes: usize) -> String {
+    format!("{mistakes} {}", if mistakes == 1 { "mistake" } else { "mistakes" })
+}
+
 /// Says what is wrong; the exit code.
 pub fn report(mistakes: &Mistakes) -> u8 {
-    let count = mistakes.0.len();
-    eprintln!("{mistakes}\n{count} {} in the configuration", if count == 1 { "mistake" } else { "mistakes" });
+    eprintln!("{mistakes}\n{} in the configuration", counted(mistakes.0.len()));
     EXIT_CONFIG
 }
 

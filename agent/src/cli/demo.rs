@@ -1,6 +1,7 @@
 //! `vitald demo`, and what a bare `vitald` does where there is no configuration.
 
 use crate::config::{self, DEFAULT_FILE, EXIT_CONFIG, Origin};
+use crate::plugins::bundled_names;
 use crate::supervise::EXIT_DIED;
 
 /// Runs the demonstration. `fallback` says that it was not asked for.
@@ -29,6 +30,7 @@ pub fn run(fallback: bool) -> u8 {
 fn welcome(url: &str, fallback: bool) -> String {
     let why =
         if fallback { format!("There is no {DEFAULT_FILE}, so this is a demonstration: ") } else { String::new() };
+    let bundled = bundled_names().join(", ");
     format!(
         "{why}vitald checks itself, over HTTP and over TCP, and stands alone (no etcd).
 
@@ -41,10 +43,10 @@ fn welcome(url: &str, fallback: bool) -> String {
 
       [[check]]
       name = \"cache\"
-      checker = \"redis\"                      # bundled: tcp, http, redis, postgres, mysql, host
+      checker = \"redis\"                      # bundled: {bundled}
       target = \"redis://127.0.0.1:6379\"
 
-  your own check: see \"Your first check\" in the README; a .wasm file that is put into a
+  your own check: `vitald plugin new NAME` begins one; a .wasm file that is put into a
   plugin directory runs within a second.
 
 Ctrl-C ends it.

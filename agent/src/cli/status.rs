@@ -13,10 +13,9 @@ use crate::control::protocol::{Answer, Ask};
 use crate::control::report::{KeyReport, ServiceReport, StatusReport};
 
 use super::ask::{Failure, Where, print, unexpected};
-use super::table::terminal_width;
+use super::table::{terminal_width, wants_colour};
+use super::{EXIT_UNKNOWN, WORST_FIRST};
 
-/// What Nagios calls UNKNOWN.
-const EXIT_UNKNOWN: u8 = 3;
 /// Keys are written within this, unless something is wrong.
 const HICCUP_MS: u64 = 10_000;
 
@@ -52,7 +51,7 @@ pub fn status(arguments: &Arguments) -> u8 {
         print(&format!("{}\n", serde_json::to_string_pretty(&report).unwrap_or_default()));
     } else {
         let terminal = std::io::stdout().is_terminal();
-        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let colour = wants_colour(terminal);
         print(&text::text(&report, arguments.name.is_none(), terminal_width(terminal), colour));
     }
     code
@@ -99,13 +98,8 @@ fn code_of_all(report: &StatusReport) -> u8 {
     let services = services.map(|service| code_of_service(service, registers));
     let unknown = |check: &&crate::control::report::CheckReport| check.status == "UNKNOWN" && check.severity != "info";
     let checks = report.checks.iter().filter(unknown).map(|check| code_of(&check.status));
-    let rank = |code: &u8| match *code {
-        2 => 3,
-        1 => 2,
-        EXIT_UNKNOWN => 1,
-        _ => 0,
-    };
-    std::iter::once(code_of(&report.status)).chain(services).chain(checks).max_by_key(rank).unwrap_or(EXIT_UNKNOWN)
+    let codes: Vec<u8> = std::iter::once(code_of(&report.status)).chain(services).chain(checks).collect();
+    WORST_FIRST.into_iter().find(|code| codes.contains(code)).unwrap_or(EXIT_UNKNOWN)
 }
 
 /// Leaves one service with its checks, or one check; with the exit code.

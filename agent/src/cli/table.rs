@@ -8,6 +8,11 @@ const GAP: &str = "  ";
 /// Terminals that are narrower show lines that are broken; wider ones are used.
 const NARROWEST: u16 = 80;
 
+/// As <https://no-color.org> has it.
+pub fn wants_colour(terminal: bool) -> bool {
+    terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 /// Of standard output, if that is a terminal; none where whoever reads it has room for everything.
 pub fn terminal_width(terminal: bool) -> Option<usize> {
     let size = terminal.then(|| rustix::termios::tcgetwinsize(std::io::stdout()).ok()).flatten()?;

@@ -34,11 +34,11 @@ use self::flags::Flags;
 use self::form::{Form, Tried};
 use self::runs::Runs;
 use self::subject::{Subject, SubjectError};
+use super::EXIT_UNKNOWN;
 use super::alone::{Alone, AloneError, alone};
+use super::ask::print;
 use super::table::one_line;
 
-/// What Nagios calls UNKNOWN: nothing was judged.
-pub const EXIT_UNKNOWN: u8 = 3;
 /// As the sandbox caps it.
 const MAX_STATE: u64 = 64 << 10;
 /// Who waits for the compiler longer wants to know what for.
@@ -132,12 +132,6 @@ fn fail(failure: &Failure, form: Form) {
     }
 }
 
-/// Whoever reads it may stop when they have seen enough.
-fn print(text: &str) {
-    let mut stdout = io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-}
-
 fn attempt(arguments: &Arguments, form: Form, log_format: LogFormat, level: &str) -> Result<Tried, Failure> {
     let subject = match &arguments.config {
         Some(file) => Subject::configured(file, arguments.what.as_deref(), &arguments.flags)?,
@@ -201,14 +195,7 @@ fn load(alone: &Alone<'_>, subject: &Subject) -> Result<Arc<dyn Checker>, Failur
         drop(progress);
         loaded
     });
-    loaded.map_err(|source| Failure::Load { plugin: called(subject), source })
-}
-
-fn called(subject: &Subject) -> String {
-    match subject.plugin.source.as_str() {
-        "bundled" => format!("the bundled checker {}", subject.definition.checker),
-        file => file.to_owned(),
-    }
+    loaded.map_err(|source| Failure::Load { plugin: subject.called(), source })
 }
 
 /// A line that goes again, for who sits before a terminal.
@@ -237,7 +224,7 @@ fn bind(checker: &Arc<dyn Checker>, subject: &mut Subject, flags: &Flags) -> Res
     let bound = |subject: &Subject| plugins::bound(checker.clone(), &subject.definition, subject.services.clone());
     let schema = &checker.description().params_schema;
     let mut tried = bound(subject);
-    if matches!(tried, Err(Unsuited::Params(_))) && subject.definition.problem.is_none() {
+    if matches!(tried, Err(Unsuited::Check(_))) && subject.definition.problem.is_none() {
         let schema = serde_json::from_str(schema).unwrap_or_default();
         let definition = Arc::make_mut(&mut subject.definition);
         if flags.take_as_texts(&mut definition.params, &schema) {
@@ -245,11 +232,11 @@ fn bind(checker: &Arc<dyn Checker>, subject: &mut Subject, flags: &Flags) -> Res
         }
     }
     tried.map_err(|source| match source {
-        Unsuited::Params(problem) => {
+        Unsuited::Check(problem) => {
             let params = &subject.definition.params;
             let problem = problem.replace("target is missing;", "target is missing: name it with --target;");
             Failure::Params(advice::of_params(&subject.definition.checker, &problem, params, schema))
         }
-        source => Failure::Unsuited { plugin: called(subject), source },
+        source => Failure::Unsuited { plugin: subject.called(), source },
     })
 }

@@ -8,7 +8,8 @@ use crate::model::check::CheckDef;
 use crate::model::name::Name;
 
 use super::reading::{self, Read};
-use super::table::{Kind, nearest};
+use super::table::Kind;
+pub use super::table::nearest;
 use super::{Config, Made, Mistake, Mistakes, Purpose, SourceFile, Sources, last_good, make_all, validate};
 
 /// Sections that say how a check runs; mistakes elsewhere are no obstacle.

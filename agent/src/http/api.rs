@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use crate::model::check::Judges;
 use crate::model::checkset::PluginInfo;
 use crate::model::snapshot::{CheckView, HealthSnapshot, ServiceView};
-use crate::model::time::{Moment, rfc3339};
+use crate::model::time::{Moment, rfc3339, rounded_ms};
 
-use super::health::{detail, maintenance, rounded_ms};
+use super::health::{detail, maintenance};
 use super::reply::Reply;
 
 /// `/api/v1/checks`

@@ -11,7 +11,7 @@ use crate::model::check::{Judges, OnFault, Severity};
 use crate::model::maintenance::Maintenance;
 use crate::model::outcome::Status;
 use crate::model::snapshot::{Aggregate, CheckView, HealthSnapshot, ServiceView, Shown};
-use crate::model::time::{Moment, rfc3339};
+use crate::model::time::{Moment, rfc3339, rounded_ms};
 
 use super::reply::Reply;
 
@@ -182,11 +182,6 @@ pub fn detail(view: &CheckView, now: Moment) -> Value {
         body.insert("fault".into(), json!({"kind": fault.kind, "message": fault.message, "count": verdict.faults}));
     }
     body.into()
-}
-
-/// Milliseconds with three decimals.
-pub fn rounded_ms(length: Duration) -> f64 {
-    (length.as_secs_f64() * 1e6).round() / 1e3
 }
 
 #[cfg(test)]

@@ -13,10 +13,9 @@ use crate::clock;
 use crate::model::found::{Found, Set};
 use crate::model::instance::Instance;
 use crate::model::name::Name;
-use crate::model::time::Moment;
+use crate::model::time::{Moment, rounded_ms};
 
 use super::cache::Cache;
-use super::health::rounded_ms;
 use super::reply::Reply;
 
 pub const SERVICES: &str = "/api/v1/registry/services";

@@ -31,8 +31,11 @@ pub struct Masker {
 
 impl Masker {
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut forms: Vec<String> =
-            secrets.into_iter().filter(|secret| secret.len() >= SHORTEST).flat_map(forms_of).collect();
+        Self::of(secrets.into_iter().filter(|secret| secret.len() >= SHORTEST).flat_map(forms_of).collect())
+    }
+
+    /// The longest first: one may be within another.
+    fn of(mut forms: Vec<String>) -> Self {
         forms.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         forms.dedup();
         Self { forms }
@@ -40,10 +43,7 @@ impl Masker {
 
     /// The secrets of both.
     pub fn and(self, other: Self) -> Self {
-        let mut forms = [self.forms, other.forms].concat();
-        forms.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-        forms.dedup();
-        Self { forms }
+        Self::of([self.forms, other.forms].concat())
     }
 
     /// The text without the secrets.

@@ -50,6 +50,11 @@ pub fn brief(length: Duration) -> String {
     text
 }
 
+/// Milliseconds with three decimals, as answers in JSON have them.
+pub fn rounded_ms(length: Duration) -> f64 {
+    (length.as_secs_f64() * 1e6).round() / 1e3
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -44,7 +44,7 @@ impl Plugins {
         let Some(on_disk) = self.on_disk.get(&name) else { return false };
         // Its slot may have gone with the file, which came back meanwhile.
         let slot = self.slots.entry(name.clone()).or_insert_with(|| Slot::of(&source));
-        let ready = result.and_then(|checker| Ready::new(source.clone(), digest.clone(), checker));
+        let ready = result.and_then(|checker| Ok(Ready::new(source.clone(), digest.clone(), checker)?));
         let is_file = source != bundled::SOURCE;
         let is_fallback = !is_file && *on_disk != digest;
         match ready {

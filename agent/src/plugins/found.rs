@@ -4,13 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::files::{self, FileError};
 use crate::model::check::{Check, CheckDef};
 use crate::model::checkset::{Checker, PluginRules};
 use crate::model::name::Name;
 
 use super::look::At;
 use super::schema::SchemaError;
-use super::slot::{NotUsed, Ready};
+use super::slot::Ready;
 use super::{bind, bundled, gate, inventory};
 
 /// A plugin's bytes, and where they are from.
@@ -24,12 +25,28 @@ pub struct Found {
 }
 
 impl Found {
-    pub fn new(source: String, bytes: Arc<[u8]>) -> Self {
+    fn new(source: String, bytes: Arc<[u8]>) -> Self {
         Self { source, digest: inventory::digest_of(&bytes), bytes }
+    }
+
+    /// A file, wherever it lies.
+    pub fn file(path: &Path) -> Result<Self, FileError> {
+        let bytes = files::read_capped(path, inventory::MAX_PLUGIN)?;
+        Ok(Self::new(path.display().to_string(), Arc::from(bytes)))
     }
 
     pub fn bundled(name: &str) -> Option<Self> {
         Some(Self::new(bundled::SOURCE.to_owned(), Arc::from(bundled::bytes(name)?)))
+    }
+
+    /// None: it is bundled.
+    pub fn path(&self) -> Option<&str> {
+        Some(self.source.as_str()).filter(|source| *source != bundled::SOURCE)
+    }
+
+    /// `the bundled checker redis`, or the file's path.
+    pub fn called(&self, name: &str) -> String {
+        self.path().map_or_else(|| format!("the bundled checker {name}"), str::to_owned)
     }
 }
 
@@ -62,11 +79,10 @@ pub fn find(name: &Name, dirs: &[PathBuf], rules: &PluginRules) -> Result<Found,
     if let Some(refused) = refused.filter(|refused| !refused.takes_a_name(rules)) {
         return Err(NotFound::Refused { name: name.clone(), reason: refused.reason.clone() });
     }
-    let known = || bundled::names().into_iter().map(str::to_owned).chain(inventory.files.keys().map(Name::to_string));
-    Found::bundled(name).ok_or_else(|| NotFound::Unknown {
-        name: name.clone(),
-        known: known().collect(),
-        unreadable: inventory.unreadable.clone(),
+    Found::bundled(name).ok_or_else(|| {
+        let bundled = bundled::names().into_iter().map(str::to_owned);
+        let known = bundled.chain(inventory.files.keys().map(Name::to_string)).collect();
+        NotFound::Unknown { name: name.clone(), known, unreadable: inventory.unreadable }
     })
 }
 
@@ -76,7 +92,8 @@ pub enum Unsuited {
     #[error("its params-schema is not usable: {0}")]
     Schema(#[from] SchemaError),
     #[error("{0}")]
-    Params(String),
+    /// Its parameters, its target, or a secret that cannot be had.
+    Check(String),
 }
 
 /// Binds a check as the agent does.
@@ -86,11 +103,8 @@ pub fn bound(
     services: Vec<Name>,
 ) -> Result<Arc<dyn Check>, Unsuited> {
     if let Some(problem) = &definition.problem {
-        return Err(Unsuited::Params(problem.clone()));
+        return Err(Unsuited::Check(problem.clone()));
     }
-    let ready = Ready::new(String::new(), String::new(), checker).map_err(|error| match error {
-        NotUsed::Schema(error) => Unsuited::Schema(error),
-        other => Unsuited::Params(other.to_string()),
-    })?;
-    bind::suited(definition, services, &ready).map_err(Unsuited::Params)
+    let ready = Ready::new(String::new(), String::new(), checker)?;
+    bind::suited(definition, services, &ready).map_err(Unsuited::Check)
 }

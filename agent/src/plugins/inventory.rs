@@ -17,7 +17,7 @@ use super::slot::Version;
 use super::whole::Outline;
 
 /// Components made from interpreters have tens of MiB.
-const MAX_PLUGIN: u64 = 64 * 1024 * 1024;
+pub const MAX_PLUGIN: u64 = 64 * 1024 * 1024;
 const MAX_FILES: usize = 1_000;
 
 #[derive(Debug, Default)]

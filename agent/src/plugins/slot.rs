@@ -46,7 +46,7 @@ pub struct Ready {
 }
 
 impl Ready {
-    pub fn new(source: String, digest: String, checker: Arc<dyn Checker>) -> Result<Self, NotUsed> {
+    pub fn new(source: String, digest: String, checker: Arc<dyn Checker>) -> Result<Self, SchemaError> {
         let schema = ParamsSchema::parse(&checker.description().params_schema)?;
         Ok(Self { checker, schema, source, digest })
     }

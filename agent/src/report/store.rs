@@ -91,7 +91,7 @@ impl Store {
         let store = Self { dir, stream: stream.clone(), agent: agent.clone(), named };
         // A kill may have come between a new one and the removal of the one before.
         for (number, ..) in of(Kind::Sent).filter(|(number, ..)| Some(*number) != sent) {
-            let _ = remove_file(&store.path(*number, SENT));
+            let _ = files::remove(&store.path(*number, SENT));
         }
         Found { store, stream, next, waiting, sent, problem }
     }
@@ -129,7 +129,7 @@ impl Store {
         // After that: what is torn before it is renamed would count as damaged.
         OpenOptions::new().write(true).truncate(true).open(&sent).map_err(io)?;
         match before.filter(|before| *before != number) {
-            Some(before) => remove_file(&self.path(before, SENT)),
+            Some(before) => files::remove(&self.path(before, SENT)),
             None => Ok(()),
         }
     }
@@ -137,22 +137,12 @@ impl Store {
     /// Gives up reports that are older than another one that waits.
     pub fn remove(&self, numbers: &[u64]) -> Result<(), FileError> {
         // As many as can be: one that is left over is read again at the next start, and its receiver knows its number.
-        let results: Vec<_> = numbers.iter().map(|number| remove_file(&self.path(*number, WAITS))).collect();
+        let results: Vec<_> = numbers.iter().map(|number| files::remove(&self.path(*number, WAITS))).collect();
         results.into_iter().collect()
     }
 
     fn path(&self, number: u64, kind: &str) -> PathBuf {
         self.dir.join(format!("{number:020}.{kind}"))
-    }
-}
-
-/// One that is gone already is fine.
-fn remove_file(path: &Path) -> Result<(), FileError> {
-    match fs::remove_file(path) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            Err(FileError::Io { path: path.to_owned(), source })
-        }
-        _ => Ok(()),
     }
 }
 

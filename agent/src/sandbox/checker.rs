@@ -175,7 +175,11 @@ impl Bound {
         let printed = mask(&guest.captured.text());
         let printed = printed.lines().map(|line| mask(&one_line(line))).filter(|line| !line.is_empty()).collect();
         let denied = guest.egress.seen().denied.clone();
-        let denied = denied.iter().map(|denial| Denial { what: mask(&denial.what), advice: mask(&denial.advice) });
+        let denied = denied.iter().map(|denial| Denial {
+            what: mask(&denial.what),
+            advice: mask(&denial.advice),
+            allow: denial.allow.as_ref().map(mask),
+        });
         Left { printed, denied: denied.collect() }
     }
 

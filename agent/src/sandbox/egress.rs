@@ -271,7 +271,7 @@ impl Egress {
     /// Notes that something was refused which no grant allows.
     pub fn refuse(&self, what: String) {
         let advice = "no grant allows this: a check serves nobody".to_owned();
-        self.deny(Denial { what, advice });
+        self.deny(Denial { what, advice, allow: None });
     }
 
     /// May a datagram of this address be taken? That a stranger sends one is not the check's doing.
@@ -339,8 +339,8 @@ impl Egress {
         if let Some((_, pinned)) = self.seen().pins.iter().find(|(pinned, _)| pinned == name) {
             return Ok(pinned.clone());
         }
-        // RFC 6761: `localhost` is never asked of a resolver.
         let begun = Instant::now();
+        // RFC 6761: `localhost` is never asked of a resolver.
         let kept = match host.is_localhost() {
             true => Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]),
             false => self.resolved(name, port, until).await,

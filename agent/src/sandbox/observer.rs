@@ -1,8 +1,9 @@
 //! Looking on while a checker runs: for `vitald try`, by which a person finds out what a checker does and why it fails.
 //! An agent has no observer; where there is none, nothing is made for one.
 //!
-//! An observer sees more than the log of an agent does. Texts of the guest come to it masked and on one line; bytes of a
-//! connection come as they are, so whoever shows them has to hide the secrets of the check.
+//! An observer sees more than the log of an agent does. What a checker logs and prints, and what it was refused, come masked
+//! and on one line. Everything else (bytes, names, errors, frames) comes as it is, so whoever shows it has to hide the
+//! secrets of the check.
 
 use std::time::{Duration, Instant};
 

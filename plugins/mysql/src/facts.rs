@@ -35,7 +35,7 @@ impl Facts {
                 Err(Stop::Server(code, _)) if !REFUSES_ALL.contains(&code) => None,
                 answer => answer?,
             };
-            facts.is_replica = name == "replication_lag" && row.is_some();
+            facts.is_replica |= name == "replication_lag" && row.is_some();
             facts.numbers.extend(row.as_ref().and_then(value).map(|value| (name, value)));
         }
         if let (Some(taken), Some(most)) = (facts.number("connections"), facts.number("max_connections")) {

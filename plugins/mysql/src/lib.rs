@@ -37,11 +37,7 @@ struct Params {
 /// Logs in and asks a query; shows connections and replication lag.
 #[checker(schemes = ["mysql:3306", "mariadb:3306"])]
 fn mysql(target: Target, params: Params, run: &mut Run) -> Result<Outcome> {
-    match &params.query {
-        None if params.expect.is_some() => return Err(Error::invalid_params("expect needs a query")),
-        Some(query) if query.trim().is_empty() => return Err(Error::invalid_params("query is empty")),
-        _ => {}
-    }
+    params.validate()?;
     let login = Login::of(&target)?;
     target.first_host(run, async |host, run| {
         let visited = visit(host, &login, &params, run).await;
@@ -98,23 +94,32 @@ fn time_limit(facts: &Facts, left: Duration) -> String {
 }
 
 impl Params {
+    /// An answer that nobody asks for would be a promise that is not kept.
+    fn validate(&self) -> Result<()> {
+        match &self.query {
+            None if self.expect.is_some() => Err(Error::invalid_params("expect needs a query")),
+            Some(query) if query.trim().is_empty() => Err(Error::invalid_params("query is empty")),
+            _ => Ok(()),
+        }
+    }
+
     fn judge(&self, facts: &Facts, answer: Option<&str>) -> Outcome {
-        let mut outcome = up(facts.describe());
-        if let Some(expect) = &self.expect {
-            outcome = outcome.and(expect.judge("the query", answer));
-        }
-        if let Some(most) = self.lag_above {
-            outcome = match facts.number("replication_lag") {
-                Some(lag) if lag > most.get().as_secs_f64() => {
-                    outcome.and(degraded(format!("the replica is {lag} s behind, more than {most}")))
-                }
-                None if facts.is_replica => outcome.and(degraded("replication has stopped")),
-                _ => outcome,
-            };
-        }
+        let answer = self.expect.as_ref().map(|expect| expect.judge("the query", answer));
         let crowd = self.connections_above.zip(facts.number("connections_used"));
         let crowd = crowd.and_then(|(most, used)| most.exceeded(used, "of the connections are taken"));
-        crowd.into_iter().fold(outcome, Outcome::and)
+        let found = [answer, self.of_lag(facts), crowd];
+        found.into_iter().flatten().fold(up(facts.describe()), Outcome::and)
+    }
+
+    fn of_lag(&self, facts: &Facts) -> Option<Outcome> {
+        let most = self.lag_above?;
+        match facts.number("replication_lag") {
+            Some(lag) if lag > most.get().as_secs_f64() => {
+                Some(degraded(format!("the replica is {lag} s behind, more than {most}")))
+            }
+            None if facts.is_replica => Some(degraded("replication has stopped")),
+            _ => None,
+        }
     }
 }
 

@@ -42,8 +42,8 @@ impl Params {
 
     fn of_lag(&self, seen: &Seen) -> Option<Outcome> {
         let (lag, most) = (seen.number("replication_lag")?, self.lag_above?);
-        let text = || format!("the standby is {lag:.0} s behind, more than {most}");
-        (lag > most.get().as_secs_f64()).then(|| degraded(text()))
+        let late = lag > most.get().as_secs_f64();
+        late.then(|| degraded(format!("the standby is {lag:.0} s behind, more than {most}")))
     }
 }
 

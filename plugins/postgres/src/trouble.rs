@@ -29,15 +29,14 @@ impl Visit<'_> {
         }
         let (host, user, in_query) = (self.host, self.user(), self.stage == Stage::Query);
         let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-        let refused = |why: &str| Ok(self.params.auth_failure.outcome(why));
         let down = |why: String| Err(Error::down(why));
         match (error.to_string().as_str(), io, NetError::find(&error).map(NetError::cause)) {
-            ("invalid configuration", ..) => refused(&format!("no password is given for {user}")),
-            ("authentication error", None, _) => refused(METHOD),
+            ("invalid configuration", ..) => self.refused(format!("no password is given for {user}")),
+            ("authentication error", None, _) => self.refused(METHOD),
             ("authentication error", Some(why), _) => {
                 down(format!("{host} does not prove that it knows {user}'s password: {why}"))
             }
-            (.., Some(Cause::Withheld)) => refused(IN_CLEAR),
+            (.., Some(Cause::Withheld)) => self.refused(IN_CLEAR),
             (.., Some(Cause::TooMuch)) if in_query => {
                 Err(Error::invalid_params("query: more than 1 MiB came back; ask for one row"))
             }
@@ -56,21 +55,26 @@ impl Visit<'_> {
     fn explain_said(&self, said: &DbError) -> Result<Outcome> {
         let (code, user) = (said.code().code(), self.user());
         let text = format!("{} ({code})", said.message());
-        let refused = |why: String| Ok(self.params.auth_failure.outcome(why));
         let down = |why: &str| Err(Error::down(format!("{why}{text}")));
         // A routine has the same name in all languages.
         match (code, said.routine()) {
-            ("28P01", _) => refused(format!("the password of {user} is refused, or has expired (28P01)")),
-            ("42501", _) => refused(format!("{user} may not do this: {text}")),
-            ("53300", Some("InitializeSessionUserId")) => refused(format!("{user} has no connection left: {text}")),
+            ("28P01", _) => self.refused(format!("the password of {user} is refused, or has expired (28P01)")),
+            ("42501", _) => self.refused(format!("{user} may not do this: {text}")),
+            ("53300", Some("InitializeSessionUserId")) => {
+                self.refused(format!("{user} has no connection left: {text}"))
+            }
             ("53300", Some("CheckMyDatabase")) => down("the database takes no more connections: "),
             ("53300", _) => down("the server takes no more connections: "),
             ("57014", _) => down("the query took too long: "),
             // What is wrong with the query stays wrong.
             ("42601", _) => Err(Error::invalid_params(format!("query: {text}"))),
-            _ if code.starts_with("28") => refused(format!("{user} may not log in: {text}")),
+            _ if code.starts_with("28") => self.refused(format!("{user} may not log in: {text}")),
             _ => down(""),
         }
+    }
+
+    fn refused(&self, why: impl Into<String>) -> Result<Outcome> {
+        Ok(self.params.auth_failure.outcome(why))
     }
 
     fn user(&self) -> &str {

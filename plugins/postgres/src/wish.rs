@@ -1,8 +1,7 @@
 //! What the target's URL asks for beside its hosts: who logs in to what, how, and which server will do.
 //!
 //! `postgres://USER:PASSWORD@HOST[:PORT][,HOST..]/DATABASE?sslmode=..&target_session_attrs=..`, in libpq's words
-//! (<https://www.postgresql.org/docs/current/libpq-connect.html>). What it does not know it refuses: a wish that is
-//! overlooked would be a promise that is not kept.
+//! (<https://www.postgresql.org/docs/current/libpq-connect.html>).
 
 use tokio_postgres::Config;
 use vitald_sdk::prelude::*;

@@ -23,8 +23,8 @@ use syn::parse_macro_input;
 ///   where he names none. Without `schemes` it takes no target.
 /// - A checker with `schemes` has the parameter `slow` by itself: `slow = "200ms"`, UP but slower is DEGRADED.
 /// - What it does not need may be left out: the target, the params (or `()`), the run.
-/// - The first paragraph of the function's doc comment is the plugin's summary; where there is none, that of the
-///   parameters' type. The crate's version is the plugin's.
+/// - The first paragraph of the function's doc comment is the plugin's summary; where there is none, the first line of
+///   the parameters' type. The crate's version is the plugin's.
 #[proc_macro_attribute]
 pub fn checker(attribute: TokenStream, item: TokenStream) -> TokenStream {
     let options = parse_macro_input!(attribute as checker::Options);

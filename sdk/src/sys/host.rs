@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::bindings::vitald::check::net;
 use crate::bindings::wasi::io::streams::{InputStream, OutputStream, StreamError};
+use crate::length::nanos;
 use crate::net::Cause;
 use crate::stream::Timings;
 use crate::tls::{TlsOptions, TlsPeer};
@@ -89,8 +90,4 @@ impl Connection {
         output.blocking_write_and_flush(now)?;
         Ok(now.len())
     }
-}
-
-fn nanos(length: Duration) -> u64 {
-    u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)
 }

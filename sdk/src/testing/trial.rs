@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::bindings::exports::vitald::check::checker::Request;
 use crate::bindings::vitald::check::types;
 use crate::host::Series;
+use crate::length::nanos;
 use crate::sys::stage::{self, Stage};
 
 use super::handler::{Answer, Handler};
@@ -140,13 +141,13 @@ impl Trial {
             target: self.target.clone(),
             endpoints: self.endpoints.clone(),
             params: self.params.clone(),
-            timeout: u64::try_from(self.timeout.as_nanos()).unwrap_or(u64::MAX),
+            timeout: nanos(self.timeout),
             state: self.state.clone(),
             attributes: self.attributes.clone(),
         };
         let begun = Instant::now();
         let deadline = begun.checked_add(self.timeout).unwrap_or(begun);
-        let stage = Stage { deadline, late: 0, waited_for: None, series: self.series.clone(), log: Vec::new() };
+        let stage = Stage::until(deadline, self.series.clone());
         let (answer, stage) = stage::on(stage, || stage::ended(|| (self.check)(request, !self.target.is_empty())));
         let took = begun.elapsed();
         match answer {

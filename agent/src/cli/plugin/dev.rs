@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::cli::EXIT_USAGE;
 use crate::cli::ask::print;
-use crate::cli::table::{coloured, one_line};
+use crate::cli::table::{coloured, one_line, wants_colour};
 use crate::cli::trial::flags::Flags;
 use crate::clock;
 use crate::model::name::InvalidName;
@@ -40,18 +40,9 @@ pub struct Arguments {
     /// The project.
     #[arg(value_name = "DIR", default_value = ".")]
     dir: PathBuf,
-    /// The target, instead of that in the project's check.toml.
-    #[arg(long, value_name = "URL")]
-    target: Option<String>,
-    /// A parameter, beside those in check.toml: a TOML value, else a text.
-    #[arg(short, long = "param", value_name = "KEY=VALUE")]
-    param: Vec<String>,
-    /// Until when a run must have judged, instead of what check.toml says.
-    #[arg(long, value_name = "LENGTH")]
-    timeout: Option<String>,
-    /// A grant beside the target and those in check.toml: `tcp://db.internal:5432`, or `host`.
-    #[arg(long, value_name = "GRANT")]
-    allow: Vec<String>,
+    /// What wins over the project's check.toml.
+    #[command(flatten)]
+    flags: Flags,
     /// From run to run.
     #[arg(long, value_name = "LENGTH", default_value = "2s", value_parser = length)]
     interval: Duration,
@@ -63,23 +54,12 @@ pub struct Arguments {
 impl Arguments {
     /// What is wrong with them would else be found after the first build, which takes its time.
     fn check(&self) -> Result<(), String> {
-        let Self { target, param, timeout, allow, .. } = self;
-        let flags = Flags::of(target.clone(), param.clone(), timeout.clone(), allow.clone());
         let name = "dev".parse().map_err(|error: InvalidName| error.to_string())?;
-        flags.definition(&name).map_err(|error| error.to_string())?;
+        self.flags.definition(&name).map_err(|error| error.to_string())?;
         match self.install.as_deref().filter(|dir| !dir.is_dir()) {
             Some(dir) => Err(format!("--install {}: there is no such directory; make it first", dir.display())),
             None => Ok(()),
         }
-    }
-
-    /// What `vitald try` is told.
-    fn of_try(&self) -> Vec<String> {
-        let one = |flag: &str, value: &String| [flag.to_owned(), value.clone()];
-        let target = self.target.iter().flat_map(|value| one("--target", value));
-        let params = self.param.iter().flat_map(|value| one("-p", value));
-        let timeout = self.timeout.iter().flat_map(|value| one("--timeout", value));
-        target.chain(params).chain(timeout).chain(self.allow.iter().flat_map(|value| one("--allow", value))).collect()
     }
 }
 
@@ -123,8 +103,7 @@ struct Session<'a> {
 
 impl<'a> Session<'a> {
     fn new(arguments: &'a Arguments, project: Project) -> Result<Self, Fault> {
-        let colour =
-            std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let colour = wants_colour(std::io::stdout().is_terminal());
         Ok(Self { arguments, project, rig: Rig::new()?, runner: None, shown: None, seen: Sources::default(), colour })
     }
 
@@ -200,7 +179,7 @@ impl<'a> Session<'a> {
         }
         // The old one ends here. What the new one says is news.
         self.shown = None;
-        let arguments = self.arguments.of_try();
+        let arguments = self.arguments.flags.again();
         self.runner = Some(Runner::start(&self.rig.main(), self.rig.check(), self.arguments.interval, &arguments)?);
         Ok(())
     }

@@ -1,29 +1,25 @@
 //! `vitald plugin inspect`: what a plugin is, said without an agent and as an agent would say it: the plugin is compiled,
 //! linked and asked in the same sandbox.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::files::{self, FileError};
+use crate::files::FileError;
 use crate::model::checkset::{LoadError, Power, Scheme};
 use crate::model::name::{InvalidName, Name};
 use crate::plugins::schema::{ParamsSchema, SchemaError};
-use crate::plugins::{bundled_checker, bundled_names, digest_of};
+use crate::plugins::{Found, bundled_checker, bundled_names};
 use crate::sandbox::Inspected;
 
 use super::super::alone::{self, AloneError};
+use super::super::ask::say;
 use super::super::table::{Table, one_line};
 use super::params::{MAX_PARAMS, Param, params};
 
 /// No usable plugin.
 const EXIT_UNUSABLE: u8 = 1;
-/// As for files in a plugin directory.
-pub const MAX_PLUGIN: u64 = 64 << 20;
-/// Where a checker comes from that is part of the agent.
-const BUNDLED: &str = "bundled";
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -57,10 +53,7 @@ enum Failure {
 /// What is looked at.
 struct Subject {
     name: String,
-    /// `bundled`, or the file's path.
-    source: String,
-    digest: String,
-    bytes: Arc<[u8]>,
+    found: Found,
     /// Why no agent takes a file of this name.
     misnamed: Option<InvalidName>,
 }
@@ -68,7 +61,7 @@ struct Subject {
 impl Subject {
     /// Does it have the name of a bundled checker, and is another? Agents take it only where they are told to.
     fn shadows(&self) -> bool {
-        self.source != BUNDLED && bundled_checker(&self.name).is_some()
+        self.found.path().is_some() && bundled_checker(&self.name).is_some()
     }
 }
 
@@ -90,26 +83,21 @@ pub fn inspect(arguments: &Arguments) -> u8 {
 
 /// Whoever reads it may stop when they have seen enough.
 fn show(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match say(text) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
         _ => Ok(()),
     }
 }
 
 fn subject(plugin: &Path) -> Result<Subject, Failure> {
-    let of = |name, source, bytes: Arc<[u8]>, misnamed| {
-        let digest = digest_of(&bytes);
-        Subject { name, source, digest, bytes, misnamed }
-    };
-    match files::read_capped(plugin, MAX_PLUGIN) {
-        Ok(bytes) => {
-            let stem = plugin.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let misnamed = stem.parse::<Name>().err();
-            Ok(of(stem, plugin.display().to_string(), Arc::from(bytes), misnamed))
+    match Found::file(plugin) {
+        Ok(found) => {
+            let name = plugin.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let misnamed = name.parse::<Name>().err();
+            Ok(Subject { name, found, misnamed })
         }
-        Err(error) => match plugin.to_str().and_then(|name| Some((name, bundled_checker(name)?))) {
-            Some((name, bytes)) => Ok(of(name.to_owned(), BUNDLED.to_owned(), Arc::from(bytes), None)),
+        Err(error) => match plugin.to_str().and_then(|name| Some((name.to_owned(), Found::bundled(name)?))) {
+            Some((name, found)) => Ok(Subject { name, found, misnamed: None }),
             None if error.is_missing() => Err(Failure::Unknown { plugin: plugin.to_owned() }),
             None => Err(error.into()),
         },
@@ -119,12 +107,9 @@ fn subject(plugin: &Path) -> Result<Subject, Failure> {
 /// As an agent does it, but for the cache.
 fn look(subject: &Subject) -> Result<(Inspected, Value), Failure> {
     let inspected = alone::alone(&alone::config("inspect".parse()?), None, |alone| {
-        alone.wait_for(alone.sandbox().inspect(&subject.digest, subject.bytes.clone()))
+        alone.wait_for(alone.sandbox().inspect(&subject.found.digest, subject.found.bytes.clone()))
     })?;
-    let plugin = || match subject.source.as_str() {
-        BUNDLED => format!("the bundled checker {}", subject.name),
-        file => file.to_owned(),
-    };
+    let plugin = || subject.found.called(&subject.name);
     let inspected = inspected.map_err(|source| Failure::Load { plugin: plugin(), source })?;
     let schema = &inspected.description.params_schema;
     ParamsSchema::parse(schema).map_err(|source| Failure::Schema { plugin: plugin(), source })?;
@@ -137,11 +122,11 @@ fn facts(subject: &Subject, inspected: &Inspected, schema: &Value) -> String {
     let description = &inspected.description;
     let facts = json!({
         "name": subject.name,
-        "source": subject.source,
+        "source": subject.found.source,
         "version": description.version,
         "summary": description.summary,
-        "digest": subject.digest,
-        "size_bytes": subject.bytes.len(),
+        "digest": subject.found.digest,
+        "size_bytes": subject.found.bytes.len(),
         "code_bytes": inspected.code_bytes,
         "compile_ms": u64::try_from(inspected.compiled_in.as_millis()).unwrap_or(u64::MAX),
         "schemes": description.schemes,
@@ -161,9 +146,9 @@ fn text(subject: &Subject, inspected: &Inspected, schema: &Value) -> String {
         format!("{}: {}", one_line(&subject.name), description.summary),
         String::new(),
         format!("version:  {}", description.version),
-        format!("file:     {}", one_line(&subject.source)),
-        format!("digest:   sha256:{}", subject.digest),
-        format!("size:     {}", size(u64::try_from(subject.bytes.len()).unwrap_or(u64::MAX))),
+        format!("file:     {}", one_line(&subject.found.source)),
+        format!("digest:   sha256:{}", subject.found.digest),
+        format!("size:     {}", size(u64::try_from(subject.found.bytes.len()).unwrap_or(u64::MAX))),
         format!("compiled: in {} ms, to {}", inspected.compiled_in.as_millis(), size(inspected.code_bytes)),
         format!("targets:  {}", targets(&description.schemes)),
         String::new(),

@@ -131,7 +131,10 @@ fn make(arguments: &Arguments) -> Result<String, Failure> {
     let mut made = Made::default();
     for file in template.files {
         let text = forms.text(file.path, file.text);
-        let text = sdk.as_ref().map_or(text.clone(), |sdk| sdk.fill(&text));
+        let text = match &sdk {
+            Some(sdk) if file.path == "Cargo.toml" => sdk.fill(&text),
+            _ => text,
+        };
         made.write(&dir.join(forms.path(file.path)), &text, file.executable)?;
     }
     made.keep();

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::config::one::hint;
+use crate::config::one::nearest;
 use crate::model::checkset::Power;
 use crate::model::name::Name;
 use crate::model::outcome::{Ending, FaultKind, Skipped};
@@ -63,10 +63,7 @@ fn of_fault(tried: &Tried, kind: FaultKind, message: &str) -> String {
 
 /// As `plugin inspect` takes it.
 fn source(tried: &Tried) -> &str {
-    match tried.subject.plugin.source.as_str() {
-        "bundled" => &tried.subject.definition.checker,
-        file => file,
-    }
+    tried.subject.plugin.path().unwrap_or(&tried.subject.definition.checker)
 }
 
 fn limit(message: &str) -> String {
@@ -88,12 +85,6 @@ fn denied(tried: &Tried) -> String {
     "The checker wanted to reach what the check was not granted: that says nothing of the target. See what it was \
      refused, and what would permit it."
         .to_owned()
-}
-
-/// The entry of `allow` that a refusal's advice names.
-pub fn grant(advice: &str) -> Option<&str> {
-    let grant = advice.strip_prefix("to allow it, add \"")?.split('"').next()?;
-    (!grant.contains("PORT")).then_some(grant)
 }
 
 /// What is wrong with parameters, and which ones there are.
@@ -123,16 +114,15 @@ fn in_short(param: &Param) -> String {
 }
 
 fn unknown(given: &Map<String, Value>, known: &[Param]) -> Option<String> {
-    let names: Vec<String> =
-        known.iter().filter(|param| !param.name.contains(['.', '[', '*'])).map(|param| param.name.clone()).collect();
-    let stray = given.keys().find(|key| !names.contains(key))?;
+    let names: Vec<&str> =
+        known.iter().map(|param| param.name.as_str()).filter(|name| !name.contains(['.', '[', '*'])).collect();
+    let stray = given.keys().find(|key| !names.contains(&key.as_str()))?;
     if known.iter().any(|param| param.name.starts_with('*')) || names.is_empty() {
         return None;
     }
-    let hint = hint(stray, &names);
     // What there is stands in a line of its own.
-    let hint = hint.split("? There are").next().filter(|meant| meant.contains("did you mean"));
-    Some(format!("there is no parameter {stray:?}{}", hint.map(|meant| format!("{meant}?")).unwrap_or_default()))
+    let meant = nearest(stray, &names).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+    Some(format!("there is no parameter {stray:?}{meant}"))
 }
 
 #[cfg(test)]
@@ -148,12 +138,5 @@ mod tests {
         let lines: Vec<&str> = said.lines().collect();
         assert_eq!(lines[1], "there is no parameter \"start_with\"; did you mean \"starts_with\"?");
         assert_eq!(lines[2], "banner takes starts_with (string)");
-    }
-
-    #[test]
-    fn grants_are_read_off_the_advice() {
-        assert_eq!(grant("to allow it, add \"tcp://a:1\" to the check's allow"), Some("tcp://a:1"));
-        assert_eq!(grant("to allow it, add \"tcp://a:PORT\" with the port"), None);
-        assert_eq!(grant("it is no host name or address"), None);
     }
 }

@@ -1,13 +1,13 @@
 //! Runs without an end: each is said as soon as it has ended. It stops when nobody reads any more, so that it never
 //! outlives who started it.
 
-use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::check::Check;
 
 use super::super::alone::Alone;
+use super::super::ask::say;
 use super::Failure;
 use super::eye::Eye;
 use super::form::{Form, Tried};
@@ -45,10 +45,4 @@ pub fn go_on(
         tried.sight = eye.take();
     }
     Ok(())
-}
-
-fn say(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()
 }

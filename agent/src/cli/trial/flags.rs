@@ -71,9 +71,25 @@ pub enum FlagError {
 }
 
 impl Flags {
-    /// What is the same in other commands.
-    pub fn of(target: Option<String>, param: Vec<String>, timeout: Option<String>, allow: Vec<String>) -> Self {
-        Self { target, param, timeout, allow, ..Self::default() }
+    /// As they were typed, for a `vitald try` that is to be told the same.
+    pub fn again(&self) -> Vec<String> {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
+        let one = |flag: &'static str, value: Option<String>| value.map(|value| (flag, value));
+        let single = [
+            one("--target", self.target.clone()),
+            one("--timeout", self.timeout.clone()),
+            one("--tls-ca", path(&self.tls_ca)),
+            one("--tls-cert", path(&self.tls_cert)),
+            one("--tls-key", path(&self.tls_key)),
+            one("--tls-server-name", self.tls_server_name.clone()),
+            one("--memory", self.memory.clone()),
+        ];
+        let each = |flag: &'static str, values: &[String]| {
+            values.iter().map(|value| (flag, value.clone())).collect::<Vec<_>>()
+        };
+        let all = single.into_iter().flatten().chain(each("--param", &self.param)).chain(each("--allow", &self.allow));
+        let insecure = self.tls_insecure.then(|| "--tls-insecure".to_owned());
+        all.map(|(flag, value)| format!("{flag}={value}")).chain(insecure).collect()
     }
 
     /// A check of its own.

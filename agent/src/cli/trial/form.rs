@@ -9,7 +9,7 @@ use super::eye::Sight;
 use super::runs::{Runs, status_of};
 use super::subject::Subject;
 use super::{json, nagios, text};
-use crate::cli::table::terminal_width;
+use crate::cli::table::{terminal_width, wants_colour};
 
 /// All that there is to say.
 pub struct Tried {
@@ -42,8 +42,7 @@ impl Form {
             Self::Nagios => nagios::line(tried),
             Self::Text => {
                 let terminal = std::io::stdout().is_terminal();
-                let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-                text::text(tried, trace, terminal_width(terminal), colour)
+                text::text(tried, trace, terminal_width(terminal), wants_colour(terminal))
             }
         }
     }

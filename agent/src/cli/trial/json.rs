@@ -1,19 +1,14 @@
 //! One JSON object. Keys that `/health` and `/api/v1/checks` have too mean the same.
 
-use std::time::Duration;
-
 use serde_json::{Map, Value, json};
 
 use crate::model::outcome::Ending;
+use crate::model::time::rounded_ms;
 
+use super::super::EXIT_UNKNOWN;
 use super::form::{Tried, status};
 use super::runs::Spread;
-use super::{EXIT_UNKNOWN, advice, trace};
-
-/// Milliseconds with three decimals, as everywhere.
-pub fn rounded_ms(length: Duration) -> f64 {
-    (length.as_secs_f64() * 1e6).round() / 1e3
-}
+use super::{advice, trace};
 
 pub fn json(tried: &Tried, with_trace: bool) -> String {
     let (definition, last, sight) = (&tried.subject.definition, &tried.runs.last, &tried.sight);
@@ -57,7 +52,7 @@ pub fn json(tried: &Tried, with_trace: bool) -> String {
 }
 
 fn denial(denial: &crate::sandbox::Denial) -> Value {
-    json!({"what": denial.what, "advice": denial.advice, "allow": advice::grant(&denial.advice)})
+    json!({"what": denial.what, "advice": denial.advice, "allow": denial.allow})
 }
 
 fn runs(tried: &Tried) -> Value {

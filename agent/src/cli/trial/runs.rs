@@ -7,7 +7,7 @@ use crate::model::check::Check;
 use crate::model::outcome::{Ending, FaultKind, RunReport, Skipped, Status};
 
 use super::super::alone::Alone;
-use super::EXIT_UNKNOWN;
+use super::super::{EXIT_UNKNOWN, WORST_FIRST};
 use super::eye::Eye;
 
 /// A run that found no room says nothing; it gets another.
@@ -86,13 +86,8 @@ impl Runs {
 
     /// Of the worst run, by Nagios' order.
     pub fn exit_code(&self) -> u8 {
-        let [_, degraded, down, unknown] = self.codes;
-        match () {
-            () if down > 0 => 2,
-            () if degraded > 0 => 1,
-            () if unknown > 0 => EXIT_UNKNOWN,
-            () => 0,
-        }
+        let occurs = |code: &u8| self.codes.get(usize::from(*code)).is_some_and(|count| *count > 0);
+        WORST_FIRST.into_iter().find(occurs).unwrap_or_default()
     }
 }
 

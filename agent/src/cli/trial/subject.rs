@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use crate::config::one::{NoCheck, check_of, hint, plugin_dirs_of};
 use crate::config::{DEFAULT_FILE, Mistakes};
-use crate::files::{self, FileError};
+use crate::files::FileError;
 use crate::model::check::CheckDef;
 use crate::model::checkset::PluginRules;
 use crate::model::grant::Grant;
 use crate::model::name::Name;
-use crate::plugins::{self, Found, NotFound, bundled_names};
+use crate::plugins::{self, Found, NotFound, bundled_names, is_bundled};
 use crate::{host, sandbox};
 
 use super::super::alone::CONCURRENCY;
-use super::super::plugin::inspect::MAX_PLUGIN;
+use super::super::check::counted;
 use super::flags::{FlagError, Flags};
 
 #[derive(Debug, thiserror::Error)]
@@ -38,11 +38,7 @@ pub enum SubjectError {
 fn mistakes(error: &NoCheck) -> String {
     match error {
         NoCheck::Mistakes(Mistakes(all)) => {
-            format!(
-                "{error}\n{} {} in the configuration",
-                all.len(),
-                if all.len() == 1 { "mistake" } else { "mistakes" }
-            )
+            format!("{error}\n{} in the configuration", counted(all.len()))
         }
         NoCheck::Unknown { .. } => error.to_string(),
     }
@@ -74,7 +70,7 @@ impl Subject {
     pub fn given(checker: Option<&str>, flags: &Flags) -> Result<Self, SubjectError> {
         let checker = checker.ok_or(SubjectError::Nothing)?;
         let (name, plugin, mut notes) = plugin(checker)?;
-        if plugin.source != "bundled" && bundled_names().contains(&&*name) {
+        if plugin.path().is_some() && is_bundled(&name) {
             notes.push(format!(
                 "a bundled checker has the name {name}; an agent takes this file only with override = [\"{name}\"] in \
                  [plugins]"
@@ -95,14 +91,18 @@ impl Subject {
         let plugin = plugins::find(&definition.checker, &definitions.places.plugin_dirs, &definitions.rules)?;
         let judged = definitions.services.keys().filter(|service| definition.judges.judges(service));
         let services = judged.cloned().collect();
-        let count = one.elsewhere.len();
         let mut notes = Vec::new();
-        if count > 0 {
-            let mistakes = if count == 1 { "1 mistake".to_owned() } else { format!("{count} mistakes") };
+        if !one.elsewhere.is_empty() {
+            let mistakes = counted(one.elsewhere.len());
             let file = file.display();
             notes.push(format!("the configuration has {mistakes} elsewhere: see `vitald config check {file}`"));
         }
         Ok(Self { definition, services, plugin, sandbox: small(one.config.sandbox), host: one.config.host, notes })
+    }
+
+    /// The plugin, in messages.
+    pub fn called(&self) -> String {
+        self.plugin.called(&self.definition.checker)
     }
 
     /// Was it granted the host's numbers?
@@ -120,8 +120,7 @@ fn small(config: sandbox::Config) -> sandbox::Config {
 fn plugin(checker: &str) -> Result<(Name, Found, Vec<String>), SubjectError> {
     let path = Path::new(checker);
     if checker.contains('/') || path.extension().is_some_and(|extension| extension == "wasm") {
-        let bytes = files::read_capped(path, MAX_PLUGIN)?;
-        let found = Found::new(path.display().to_string(), Arc::from(bytes));
+        let found = Found::file(path)?;
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         return match stem.parse() {
             Ok(name) => Ok((name, found, Vec::new())),
@@ -134,8 +133,10 @@ fn plugin(checker: &str) -> Result<(Name, Found, Vec<String>), SubjectError> {
     if let (Some(found), Ok(name)) = (Found::bundled(checker), checker.parse()) {
         return Ok((name, found, Vec::new()));
     }
-    let known = || bundled_names().into_iter().map(str::to_owned).collect();
-    let name: Name = checker.parse().map_err(|_| SubjectError::Name { name: checker.to_owned(), known: known() })?;
+    let name: Name = checker.parse().map_err(|_| SubjectError::Name {
+        name: checker.to_owned(),
+        known: bundled_names().into_iter().map(str::to_owned).collect(),
+    })?;
     let found = plugins::find(&name, &plugin_dirs_of(Path::new(DEFAULT_FILE)), &PluginRules::default());
     match found {
         Ok(found) => Ok((name, found, Vec::new())),

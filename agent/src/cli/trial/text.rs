@@ -58,11 +58,8 @@ pub fn text(tried: &Tried, with_trace: bool, width: Option<usize>, colour: bool)
 fn facts(tried: &Tried) -> String {
     let (definition, last) = (&tried.subject.definition, &tried.runs.last);
     let mut facts: Vec<(&str, String)> = Vec::new();
-    let source = match tried.subject.plugin.source.as_str() {
-        "bundled" => format!("{} {}, bundled", definition.checker, tried.description.version),
-        file => format!("{} {}, {}", definition.checker, tried.description.version, one_line(file)),
-    };
-    facts.push(("checker", source));
+    let (version, source) = (&tried.description.version, one_line(&tried.subject.plugin.source));
+    facts.push(("checker", format!("{} {version}, {source}", definition.checker)));
     facts.extend(definition.target.as_ref().map(|target| ("target", one_line(&target.to_string()))));
     facts.push(("duration", format!("{} of {}", millis(last.duration), limit(definition.policy.timeout))));
     if !last.phases.is_empty() {
@@ -152,7 +149,7 @@ fn beside(tried: &Tried) -> String {
             }
         }
     };
-    let denied = sight.left.denied.iter().map(|denial| match advice::grant(&denial.advice) {
+    let denied = sight.left.denied.iter().map(|denial| match &denial.allow {
         Some(grant) => format!("{}: --allow {grant} permits it (`allow = [\"{grant}\"]`)", denial.what),
         None => format!("{}; {}", denial.what, denial.advice),
     });

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::model::secret::Masker;
+use crate::model::time::rounded_ms;
 use crate::sandbox::Way;
 
 use super::eye::{Call, Moved, Sight};
@@ -134,10 +135,9 @@ pub fn text(sight: &Sight, whole: Duration, masker: &Masker) -> String {
 pub fn json(sight: &Sight, masker: &Masker) -> Value {
     let of = |call: &Call| {
         let bytes = |way| call.moved.iter().filter(|moved| moved.way == way).map(|moved| moved.bytes).sum::<usize>();
-        let rounded = |length: Duration| super::json::rounded_ms(length);
         json!({
-            "start_ms": rounded(call.start),
-            "took_ms": call.took.map(rounded),
+            "start_ms": rounded_ms(call.start),
+            "took_ms": call.took.map(rounded_ms),
             "call": masker.mask(name(call)),
             "result": result(call),
             "sent_bytes": bytes(Way::Out),

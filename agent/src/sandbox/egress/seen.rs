@@ -95,6 +95,8 @@ pub struct Denial {
     pub what: String,
     /// What an operator who wants it can do.
     pub advice: String,
+    /// The entry of `allow` that would permit it.
+    pub allow: Option<String>,
 }
 
 impl Denial {
@@ -103,19 +105,20 @@ impl Denial {
             Protocol::Tcp => "connect",
             Protocol::Udp => "send",
         };
-        let advice = format!("to allow it, add \"{protocol}://{destination}\" to the check's allow");
-        Self { what: format!("{verb} to {destination}"), advice }
+        let allow = format!("{protocol}://{destination}");
+        let advice = format!("to allow it, add \"{allow}\" to the check's allow");
+        Self { what: format!("{verb} to {destination}"), advice, allow: Some(allow) }
     }
 
     pub fn lookup(name: &str) -> Self {
         let advice = format!("to allow it, add \"tcp://{name}:PORT\" with the port that it needs to the check's allow");
-        Self { what: format!("look up {name}"), advice }
+        Self { what: format!("look up {name}"), advice, allow: None }
     }
 
     /// What a guest gave for a host is neither a name nor an address.
     pub fn odd(host: &str) -> Self {
         let host: String = host.chars().take(64).collect();
-        Self { what: format!("connect to {host:?}"), advice: "it is no host name or address".to_owned() }
+        Self { what: format!("connect to {host:?}"), advice: "it is no host name or address".to_owned(), allow: None }
     }
 
     /// A granted name whose addresses are none that a name may lead to.
@@ -128,7 +131,7 @@ impl Denial {
                       use the address as the target or grant it"
             .to_owned();
         let port = if port > 0 { format!(":{port}") } else { String::new() };
-        Self { what: format!("connect to {name}{port}, which resolves to {all}"), advice }
+        Self { what: format!("connect to {name}{port}, which resolves to {all}"), advice, allow: None }
     }
 }
 

@@ -13,9 +13,8 @@ use wasip2::sockets::network::{
 use wasip2::sockets::udp::{IncomingDatagramStream, OutgoingDatagram, OutgoingDatagramStream, UdpSocket};
 use wasip2::sockets::udp_create_socket::create_udp_socket;
 
+use crate::length::nanos;
 use crate::net::Cause;
-
-use super::nanos;
 
 /// A socket that sends to one peer and hears from no other.
 pub(crate) struct Socket {

@@ -7,9 +7,10 @@ use wasip2::clocks::monotonic_clock;
 use wasip2::io::poll::{Pollable, poll};
 
 use crate::bindings::wasi::io::streams::StreamError;
+use crate::length::nanos;
 use crate::net::Cause;
 
-use super::{Connection, MAX_READ, nanos};
+use super::{Connection, MAX_READ};
 
 /// A half of a connection that may have something to say.
 pub(crate) struct Interest(Pollable);

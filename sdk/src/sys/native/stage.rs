@@ -34,6 +34,12 @@ pub(crate) struct Stage {
     pub(crate) log: Vec<(Level, String)>,
 }
 
+impl Stage {
+    pub(crate) fn until(deadline: Instant, series: Option<Vec<Series>>) -> Self {
+        Self { deadline, late: 0, waited_for: None, series, log: Vec::new() }
+    }
+}
+
 thread_local! {
     static STAGE: RefCell<Option<Stage>> = const { RefCell::new(None) };
 }
@@ -52,16 +58,7 @@ pub(crate) fn on<T>(stage: Stage, act: impl FnOnce() -> T) -> (T, Stage) {
     let done = act();
     let stage = STAGE.take();
     drop(clearing);
-    (
-        done,
-        stage.unwrap_or_else(|| Stage {
-            deadline: Instant::now(),
-            late: 0,
-            waited_for: None,
-            series: None,
-            log: Vec::new(),
-        }),
-    )
+    (done, stage.unwrap_or_else(|| Stage::until(Instant::now(), None)))
 }
 
 /// Runs something that may be ended as the agent ends a run: by force. None where it was.

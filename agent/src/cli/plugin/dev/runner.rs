@@ -64,7 +64,10 @@ impl Runner {
         while let Ok(Some(line)) = self.lines.next_line().await {
             self.said.push_str(&line);
             self.said.push('\n');
-            if let Ok(said) = serde_json::from_str(&self.said) {
+            // It is printed prettily: only its last line is that.
+            if line == "}"
+                && let Ok(said) = serde_json::from_str(&self.said)
+            {
                 self.said.clear();
                 return Some(verdict(&said));
             }

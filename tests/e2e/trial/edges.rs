@@ -6,12 +6,8 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 use crate::harness::{Ended, Listener, Manner, Redis, Site, check, guest, program, vitald_of, with_sin};
-use crate::trial::{facts, file, trial};
 
-const UP: i32 = 0;
-const DOWN: i32 = 2;
-const UNKNOWN: i32 = 3;
-const REFUSED: &str = "tcp://127.0.0.1:1";
+use super::{DOWN, REFUSED, UNKNOWN, UP, facts, file, trial};
 
 /// In a directory, with variables.
 fn trial_in(site: &Site, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
