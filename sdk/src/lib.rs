@@ -115,6 +115,7 @@ mod quantity;
 mod run;
 mod share;
 mod slow;
+pub mod sql;
 mod stream;
 mod sys;
 mod target;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use vitald_sdk::{Run, Unit};
+use vitald_sdk::{Run, Unit, sql};
 
 use crate::link::{Link, Row, Stop, not_mysql};
 
@@ -25,6 +25,8 @@ pub(crate) struct Facts {
     pub(crate) version: String,
     pub(crate) numbers: BTreeMap<&'static str, f64>,
     pub(crate) is_replica: bool,
+    /// For a person.
+    pub(crate) summary: String,
 }
 
 impl Facts {
@@ -41,10 +43,17 @@ impl Facts {
         if let (Some(taken), Some(most)) = (facts.number("connections"), facts.number("max_connections")) {
             facts.numbers.insert("connections_used", taken / most.max(1.0));
         }
+        facts.summary = facts.describe();
         Ok(facts)
     }
 
-    pub(crate) fn number(&self, name: &str) -> Option<f64> {
+    /// What the check is to judge, with the answer of its query.
+    pub(crate) fn with<'a>(&'a self, answer: Option<&'a str>) -> sql::Seen<'a> {
+        let (lag, connections_used) = (self.number("replication_lag"), self.number("connections_used"));
+        sql::Seen { server: &self.summary, answer, copy: self.is_replica.then_some("replica"), lag, connections_used }
+    }
+
+    fn number(&self, name: &str) -> Option<f64> {
         self.numbers.get(name).copied()
     }
 
@@ -52,7 +61,7 @@ impl Facts {
         self.version.contains("MariaDB")
     }
 
-    pub(crate) fn describe(&self) -> String {
+    fn describe(&self) -> String {
         let family = if self.is_mariadb() { "" } else { "MySQL " };
         let role = match (self.is_replica, self.number("replication_lag")) {
             (false, _) => "",
@@ -78,4 +87,29 @@ fn value(row: &Row) -> Option<f64> {
     let is_value = |name: &str| name == "Value" || name.starts_with("Seconds_Behind_");
     let at = row.columns_ref().iter().position(|column| is_value(&column.name_str()))?;
     row.get_opt(at)?.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_it_is_is_said_and_handed_on() {
+        let facts = |version: &str, is_replica, lag: Option<f64>| {
+            let numbers = lag.map(|lag| ("replication_lag", lag)).into_iter().collect();
+            let facts = Facts { version: version.into(), is_replica, numbers, ..Facts::default() };
+            Facts { summary: facts.describe(), ..facts }
+        };
+        let alone = facts("8.0.36", false, None);
+        assert_eq!(
+            alone.with(Some("7")),
+            sql::Seen { server: "MySQL 8.0.36", answer: Some("7"), ..Default::default() }
+        );
+        let replica = facts("11.8.3-MariaDB", true, Some(3.0));
+        let seen = replica.with(None);
+        assert_eq!((seen.server, seen.copy, seen.lag), ("11.8.3-MariaDB, a replica", Some("replica"), Some(3.0)));
+        let stopped = facts("11.8.3-MariaDB", true, None);
+        assert_eq!(stopped.with(None).server, "11.8.3-MariaDB, a replica that has stopped");
+        assert_eq!((stopped.with(None).copy, stopped.with(None).lag), (Some("replica"), None));
+    }
 }

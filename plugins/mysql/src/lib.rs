@@ -12,27 +12,11 @@ use std::time::{Duration, Instant};
 
 use vitald_sdk::Host;
 use vitald_sdk::prelude::*;
+use vitald_sdk::sql::{Params, measure_answer};
 
 use crate::facts::Facts;
 use crate::link::{Link, Stop, not_mysql};
 use crate::login::Login;
-
-/// What to ask, and what is to be as it should.
-#[params]
-#[derive(Default)]
-#[serde(default)]
-struct Params {
-    /// A query; the first column of its first row is the answer. Left out: logging in is all that is wanted.
-    query: Option<String>,
-    /// What the answer must be: a text, a number, or limits.
-    expect: Option<Expect>,
-    /// DEGRADED where a replica is further behind, or has stopped: `10s`.
-    lag_above: Option<Length>,
-    /// DEGRADED where a larger share of `max_connections` is taken: 0.8.
-    connections_above: Option<Share>,
-    /// What it means that the server refuses the user of the target.
-    auth_failure: AuthFailure,
-}
 
 /// Logs in and asks a query; shows connections and replication lag.
 #[checker(schemes = ["mysql:3306", "mariadb:3306"])]
@@ -62,7 +46,7 @@ async fn ask(
 ) -> Result<Outcome, Stop> {
     let facts = Facts::ask(link, version).await?;
     facts.measure(run);
-    let Some(query) = &params.query else { return Ok(params.judge(&facts, None)) };
+    let Some(query) = params.query() else { return Ok(params.judge(&facts.with(None))) };
     // The server is told to give up shortly before we do: nobody would wait for it any more. One that cannot, cannot.
     if let Err(stop @ (Stop::Refused(_) | Stop::Other(_))) =
         link.query(&time_limit(&facts, host.left().mul_f64(0.9)), not_mysql()).await
@@ -78,11 +62,8 @@ async fn ask(
         }
         answer => answer?.and_then(|row| row.get_opt::<String, _>(0)?.ok()),
     };
-    run.measure("query", asked.elapsed());
-    if let Some(number) = answer.as_deref().and_then(|text| text.trim().parse::<f64>().ok()) {
-        run.measure("query_value", number);
-    }
-    Ok(params.judge(&facts, answer.as_deref()))
+    measure_answer(run, asked.elapsed(), answer.as_deref());
+    Ok(params.judge(&facts.with(answer.as_deref())))
 }
 
 /// MySQL holds it for `select` only, MariaDB for all statements.
@@ -90,36 +71,6 @@ fn time_limit(facts: &Facts, left: Duration) -> String {
     match facts.is_mariadb() {
         true => format!("set session max_statement_time = {:.3}", left.as_secs_f64().max(0.001)),
         false => format!("set session max_execution_time = {}", left.as_millis().max(1)),
-    }
-}
-
-impl Params {
-    /// An answer that nobody asks for would be a promise that is not kept.
-    fn validate(&self) -> Result<()> {
-        match &self.query {
-            None if self.expect.is_some() => Err(Error::invalid_params("expect needs a query")),
-            Some(query) if query.trim().is_empty() => Err(Error::invalid_params("query is empty")),
-            _ => Ok(()),
-        }
-    }
-
-    fn judge(&self, facts: &Facts, answer: Option<&str>) -> Outcome {
-        let answer = self.expect.as_ref().map(|expect| expect.judge("the query", answer));
-        let crowd = self.connections_above.zip(facts.number("connections_used"));
-        let crowd = crowd.and_then(|(most, used)| most.exceeded(used, "of the connections are taken"));
-        let found = [answer, self.of_lag(facts), crowd];
-        found.into_iter().flatten().fold(up(facts.describe()), Outcome::and)
-    }
-
-    fn of_lag(&self, facts: &Facts) -> Option<Outcome> {
-        let most = self.lag_above?;
-        match facts.number("replication_lag") {
-            Some(lag) if lag > most.get().as_secs_f64() => {
-                Some(degraded(format!("the replica is {lag} s behind, more than {most}")))
-            }
-            None if facts.is_replica => Some(degraded("replication has stopped")),
-            _ => None,
-        }
     }
 }
 

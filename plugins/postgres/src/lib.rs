@@ -4,15 +4,14 @@
 //! that cannot be reached, is not ready or has no such database is down. A server that refuses our user is there:
 //! that is degraded, unless the check says otherwise.
 
-mod params;
 mod seen;
 mod session;
 mod trouble;
 mod wish;
 
 use vitald_sdk::prelude::*;
+use vitald_sdk::sql::Params;
 
-use crate::params::Params;
 use crate::session::Visit;
 use crate::wish::Wish;
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use tokio_postgres::SimpleQueryRow;
-use vitald_sdk::{Error, Result, Run, Unit};
+use vitald_sdk::{Error, Result, Run, Unit, sql};
 
 use crate::wish::Role;
 
@@ -36,11 +36,18 @@ impl Seen {
     }
 
     /// None where there is none that can be compared.
-    pub(crate) fn number(&self, name: &str) -> Option<f64> {
+    fn number(&self, name: &str) -> Option<f64> {
         self.text(name)?.trim().parse().ok().filter(|number: &f64| number.is_finite())
     }
 
-    pub(crate) fn describe(&self) -> &str {
+    /// What the check is to judge, with the answer of its query. How far a standby is behind it need not know.
+    pub(crate) fn with<'a>(&'a self, answer: Option<&'a str>) -> sql::Seen<'a> {
+        let lag = self.number("replication_lag");
+        let (copy, connections_used) = (lag.map(|_| "standby"), self.number("connections_used"));
+        sql::Seen { server: self.describe(), answer, copy, lag, connections_used }
+    }
+
+    fn describe(&self) -> &str {
         self.text("server").unwrap_or("PostgreSQL")
     }
 
@@ -74,10 +81,10 @@ impl Seen {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
 
-    pub(crate) fn seen(columns: &[(&str, &str)]) -> Seen {
+    fn seen(columns: &[(&str, &str)]) -> Seen {
         Seen(columns.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
     }
 
@@ -107,6 +114,16 @@ pub(crate) mod tests {
         assert!(silent.must_be(Role::Any).is_ok());
         assert!(!silent.must_be(Role::Primary).unwrap_err().is_down(), "nobody can tell");
         assert_eq!(seen(&[("connections", "many")]).number("connections"), None);
+    }
+
+    #[test]
+    fn what_is_judged_is_handed_on() {
+        let standby =
+            seen(&[("server", "PostgreSQL 15, standby"), ("replication_lag", "11.4"), ("connections_used", "0.9")]);
+        let judged = standby.with(Some("t"));
+        assert_eq!((judged.server, judged.answer), ("PostgreSQL 15, standby", Some("t")));
+        assert_eq!((judged.copy, judged.lag, judged.connections_used), (Some("standby"), Some(11.4), Some(0.9)));
+        assert_eq!(Seen::default().with(None), sql::Seen { server: "PostgreSQL", ..sql::Seen::default() });
     }
 
     #[test]

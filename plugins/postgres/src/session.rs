@@ -8,9 +8,9 @@ use std::time::Instant;
 use futures_util::{TryStreamExt, future, pin_mut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_postgres::{Client, Error as PgError, NoTls, SimpleQueryMessage, SimpleQueryRow};
+use vitald_sdk::sql::{Params, measure_answer};
 use vitald_sdk::{Error, Host, Outcome, Result, Run, Stream};
 
-use crate::params::Params;
 use crate::seen::{QUESTION, Seen};
 use crate::wish::{SslMode, Wish};
 
@@ -104,11 +104,11 @@ impl<'a> Visit<'a> {
             return Ok(Err(misfit));
         }
         seen.measure(run);
-        let answer = match &self.params.query {
+        let answer = match self.params.query() {
             Some(query) => self.answer(client, query, run).await?,
             None => None,
         };
-        Ok(Ok(self.params.judge(&seen, answer.as_deref())))
+        Ok(Ok(self.params.judge(&seen.with(answer.as_deref()))))
     }
 
     async fn answer(&mut self, client: &Client, query: &str, run: &mut Run) -> Result<Option<String>, PgError> {
@@ -117,11 +117,9 @@ impl<'a> Visit<'a> {
         // The server is told to give up shortly before we do: nobody would wait for it any more.
         let left = self.host.left().mul_f64(0.9).as_millis().max(1);
         let row = first_row(client, &format!("set local statement_timeout = {left}; {query}")).await?;
-        run.measure("query", begun.elapsed());
+        let took = begun.elapsed();
         let answer = row.as_ref().and_then(|row| row.try_get(0).ok()?).map(ToOwned::to_owned);
-        if let Some(number) = answer.as_deref().and_then(|text| text.trim().parse::<f64>().ok()) {
-            run.measure("query_value", number);
-        }
+        measure_answer(run, took, answer.as_deref());
         Ok(answer)
     }
 }
