@@ -46,6 +46,7 @@ use crate::telemetry::Metrics;
 use self::accepted::Accepted;
 use self::agenda::Agenda;
 use self::asked::Asked;
+use self::bind::BoundChecks;
 use self::inventory::Refused;
 use self::loading::{Loads, Progress};
 use self::look::{Looking, Question, Rereading};
@@ -91,6 +92,7 @@ pub struct Plugins {
     metrics: PluginMetrics,
     definitions: Arc<Definitions>,
     slots: BTreeMap<Name, Slot>,
+    bound: BoundChecks,
     /// The digest that each name has on disk, as far as it is wanted.
     on_disk: BTreeMap<Name, String>,
     refused: Vec<Refused>,
@@ -138,6 +140,7 @@ impl Plugins {
             metrics: PluginMetrics::new(metrics),
             definitions,
             slots: BTreeMap::new(),
+            bound: BoundChecks::default(),
             on_disk: BTreeMap::new(),
             refused: Vec::new(),
             unreadable: Vec::new(),

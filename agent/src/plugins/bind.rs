@@ -1,11 +1,12 @@
 //! Binds every configured check to its checker. What a plugin is needed for to know (its schema, its default ports) is
-//! looked at here; a check that does not fit has that as its own fault, and everything else runs.
+//! looked at here; a check that does not fit has that as its own fault, and everything else runs. What is bound as before
+//! is the check of before, with what it remembers (of which refusals the log tells, say).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::check::{BoxFuture, Check, CheckDef};
-use crate::model::checkset::{Binding, Definitions, Description};
+use crate::model::checkset::{Binding, Checker, Definitions, Description};
 use crate::model::grant::{Grants, NetGrant};
 use crate::model::name::Name;
 use crate::model::outcome::{Ending, Fault, FaultKind, RunReport, Skipped};
@@ -14,12 +15,45 @@ use crate::model::target::Endpoint;
 use super::inventory::Refused;
 use super::slot::{Ready, Slot};
 
+/// The checks that were bound last, and what to.
+#[derive(Default)]
+pub struct BoundChecks {
+    /// While all are bound anew.
+    before: BTreeMap<Name, Bound>,
+    now: BTreeMap<Name, Bound>,
+}
+
+struct Bound {
+    checker: Arc<dyn Checker>,
+    binding: Binding,
+    check: Arc<dyn Check>,
+}
+
+impl BoundChecks {
+    /// The check of before if nothing of it is another, or a new one.
+    fn bind(&mut self, checker: &Arc<dyn Checker>, binding: Binding) -> Arc<dyn Check> {
+        let name = binding.definition.name.clone();
+        let same = |before: &Bound| Arc::ptr_eq(&before.checker, checker) && before.binding == binding;
+        let bound = self.before.remove(&name).filter(same).unwrap_or_else(|| {
+            let check = checker.clone().bind(binding.clone());
+            Bound { checker: checker.clone(), binding, check }
+        });
+        let check = bound.check.clone();
+        self.now.insert(name, bound);
+        check
+    }
+}
+
+/// All checks, each with its checker or with what is wrong. Takes note of what it binds in `bound`.
 pub fn bind_all(
+    bound: &mut BoundChecks,
     definitions: &Definitions,
     slots: &BTreeMap<Name, Slot>,
     refused: &[Refused],
     blind: bool,
 ) -> BTreeMap<Name, Arc<dyn Check>> {
+    // What is not bound again is let go, and its checker with it.
+    bound.before = std::mem::take(&mut bound.now);
     let bind_one = |(name, definition): (&Name, &Arc<CheckDef>)| {
         let services = definitions.services.keys().filter(|service| definition.judges.judges(service));
         let found = ready(&definition.checker, slots.get(&definition.checker), refused);
@@ -28,14 +62,16 @@ pub fn bind_all(
             found.map_err(
                 |unbound| if blind && !slots.contains_key(&definition.checker) { Unbound::Waits } else { unbound },
             );
-        let check = bind(definition, services.cloned().collect(), found);
+        let check = bind(bound, definition, services.cloned().collect(), found);
         let check = check.unwrap_or_else(|unbound| match unbound {
             Unbound::Waits => Arc::new(Waiting(definition.clone())),
             Unbound::Faulty(fault) => Arc::new(Faulty { definition: definition.clone(), fault }),
         });
         (name.clone(), check)
     };
-    definitions.checks.iter().map(bind_one).collect()
+    let checks = definitions.checks.iter().map(bind_one).collect();
+    bound.before.clear();
+    checks
 }
 
 /// Why a check cannot run with its checker.
@@ -46,6 +82,7 @@ enum Unbound {
 }
 
 fn bind(
+    bound: &mut BoundChecks,
     definition: &Arc<CheckDef>,
     services: Vec<Name>,
     found: Result<&Ready, Unbound>,
@@ -56,18 +93,17 @@ fn bind(
     }
     let ready = found?;
     let invalid = |problem: String| invalid(format!("{}: {problem}", definition.origin));
-    suited(definition, services, ready).map_err(invalid)
+    Ok(bound.bind(&ready.checker, binding(definition, services, ready).map_err(invalid)?))
 }
 
-/// A check with its checker; why that does not take the check's parameters or target.
-pub fn suited(definition: &Arc<CheckDef>, services: Vec<Name>, ready: &Ready) -> Result<Arc<dyn Check>, String> {
+/// What the checker is given for a check; why it does not take the check's parameters or target.
+pub fn binding(definition: &Arc<CheckDef>, services: Vec<Name>, ready: &Ready) -> Result<Binding, String> {
     let endpoints = ready.suits(definition)?;
     let mut grants: Grants = definition.allow.iter().cloned().collect();
     for endpoint in &endpoints {
         grants.add(NetGrant::endpoint(&endpoint.host, endpoint.port));
     }
-    let binding = Binding { definition: definition.clone(), services, endpoints, grants };
-    Ok(ready.checker.clone().bind(binding))
+    Ok(Binding { definition: definition.clone(), services, endpoints, grants })
 }
 
 fn ready<'a>(checker: &Name, slot: Option<&'a Slot>, refused: &[Refused]) -> Result<&'a Ready, Unbound> {

@@ -106,5 +106,6 @@ pub fn bound(
         return Err(Unsuited::Check(problem.clone()));
     }
     let ready = Ready::new(String::new(), String::new(), checker)?;
-    bind::suited(definition, services, &ready).map_err(Unsuited::Check)
+    let binding = bind::binding(definition, services, &ready).map_err(Unsuited::Check)?;
+    Ok(ready.checker.bind(binding))
 }

@@ -10,10 +10,11 @@ use super::slot::{Held, Slot, Version, Why};
 use super::{Plugins, bind, bundled};
 
 impl Plugins {
-    pub(super) fn publish(&self) {
+    pub(super) fn publish(&mut self) {
         let infos = self.publish_infos();
         let notices = self.notices(&infos);
-        let checks = bind::bind_all(&self.definitions, &self.slots, &self.refused, self.is_blind());
+        let blind = self.is_blind();
+        let checks = bind::bind_all(&mut self.bound, &self.definitions, &self.slots, &self.refused, blind);
         let set = CheckSet { definitions: self.definitions.clone(), checks, notices, loaded: true };
         self.wires.checks.send_replace(Arc::new(set));
     }

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use serde_json::json;
 
-use crate::model::check::{BoxFuture, Check, CheckDef};
+use crate::model::check::{BoxFuture, Check, CheckDef, Severity};
 use crate::model::checkset::{Binding, Checker, Description, LoadError, PluginRules, Powers, Scheme};
 use crate::model::grant::Protocol;
 use crate::model::outcome::{Ending, FaultKind};
@@ -62,7 +62,15 @@ fn judged(slot: &Slot, new: &Ready, checks: Vec<&CheckDef>) -> Judgement {
 fn bind(check: CheckDef, slot: Option<Slot>) -> Arc<dyn Check> {
     let definitions = Definitions { checks: [(check.name.clone(), Arc::new(check))].into(), ..Definitions::default() };
     let slots = slot.into_iter().map(|slot| (name("tcp"), slot)).collect();
-    bind::bind_all(&definitions, &slots, &[], false).into_values().next().expect("one check")
+    let mut bound = BoundChecks::default();
+    bind::bind_all(&mut bound, &definitions, &slots, &[], false).into_values().next().expect("one check")
+}
+
+/// A site of one check that is bound time and again.
+fn rebind(bound: &mut BoundChecks, check: &Arc<CheckDef>, slot: Option<&Arc<FakeChecker>>) -> Arc<dyn Check> {
+    let definitions = Definitions { checks: [(check.name.clone(), check.clone())].into(), ..Definitions::default() };
+    let slots = slot.into_iter().map(|checker| (name("tcp"), self::slot(checker.clone()))).collect();
+    bind::bind_all(bound, &definitions, &slots, &[], false).into_values().next().expect("one check")
 }
 
 fn fault_of(check: Arc<dyn Check>) -> (FaultKind, String) {
@@ -76,6 +84,22 @@ fn fault_of(check: Arc<dyn Check>) -> (FaultKind, String) {
 
 fn with_target(target: &str) -> CheckDef {
     CheckDef { target: Some(Target::parse(target).expect(target)), ..definition("a", &[]) }
+}
+
+#[test]
+fn what_is_bound_as_before_is_the_check_of_before() {
+    let (mut bound, checker) = (BoundChecks::default(), checker(json!({}), &[]));
+    let check = Arc::new(definition("a", &[]));
+    let first = rebind(&mut bound, &check, Some(&checker));
+    assert!(Arc::ptr_eq(&first, &rebind(&mut bound, &check, Some(&checker))));
+    let written_anew = Arc::new(CheckDef::clone(&check));
+    assert!(Arc::ptr_eq(&first, &rebind(&mut bound, &written_anew, Some(&checker))), "it says the same");
+    let moved = Arc::new(CheckDef { severity: Severity::Info, ..CheckDef::clone(&check) });
+    assert!(!Arc::ptr_eq(&first, &rebind(&mut bound, &moved, Some(&checker))), "it says something else");
+    let other = self::checker(json!({}), &[]);
+    assert!(!Arc::ptr_eq(&first, &rebind(&mut bound, &check, Some(&other))), "it runs with something else");
+    drop(rebind(&mut bound, &check, None));
+    assert_eq!((Arc::strong_count(&checker), Arc::strong_count(&other)), (1, 1), "a checker that is gone is let go");
 }
 
 #[test]
