@@ -150,7 +150,7 @@ fn as_mysql() -> Option<&'static str> {
 }
 
 /// Runs it to its end.
-fn done(command: &mut Command) -> String {
+pub fn done(command: &mut Command) -> String {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command
         .output()

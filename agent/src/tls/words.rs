@@ -40,6 +40,10 @@ fn certificate(problem: &CertificateError) -> String {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "the certificate is not valid yet".into()
         }
+        CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
+            "the certificate is for no name (no subjectAltName), so that it cannot be verified: the peer needs another"
+                .into()
+        }
         CertificateError::NotValidForNameContext { expected, presented } => {
             let presented = presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ");
             format!("the certificate is not for {} but for {presented}", expected.to_str())
@@ -69,8 +73,11 @@ mod tests {
 
     #[test]
     fn what_an_operator_reads() {
+        let expected = rustls::pki_types::ServerName::try_from("db").expect("a name");
+        let nameless = CertificateError::NotValidForNameContext { expected, presented: Vec::new() };
         let cases = [
             (Error::InvalidCertificate(CertificateError::UnknownIssuer), "issuer is not trusted"),
+            (Error::InvalidCertificate(nameless), "is for no name"),
             (Error::InvalidCertificate(CertificateError::Expired), "expired"),
             (Error::AlertReceived(AlertDescription::CertificateRequired), "tls.cert_file"),
             (Error::AlertReceived(AlertDescription::HandshakeFailure), "the peer refused: HandshakeFailure"),

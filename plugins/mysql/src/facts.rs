@@ -83,15 +83,35 @@ impl Facts {
 }
 
 /// MySQL calls the lag `Seconds_Behind_Source`, MariaDB `Seconds_Behind_Master`; where replication stands still, it is NULL.
+/// But MySQL is 0 seconds behind a source that it cannot reach.
 fn value(row: &Row) -> Option<f64> {
-    let is_value = |name: &str| name == "Value" || name.starts_with("Seconds_Behind_");
-    let at = row.columns_ref().iter().position(|column| is_value(&column.name_str()))?;
-    row.get_opt(at)?.ok()
+    let at = |is: fn(&str) -> bool| row.columns_ref().iter().position(|column| is(&column.name_str()));
+    let hears = at(|name| name.ends_with("_IO_Running")).and_then(|at| row.get_opt::<String, _>(at)?.ok());
+    let value = at(|name| name == "Value" || name.starts_with("Seconds_Behind_"))?;
+    if hears.is_some_and(|hears| hears != "Yes") { None } else { row.get_opt(value)?.ok() }
 }
 
 #[cfg(test)]
 mod tests {
+    use mysql_common::row::new_row;
+    use mysql_common::value::Value;
+
     use super::*;
+    use crate::link::tests::columns;
+
+    #[test]
+    fn who_does_not_hear_its_source_is_not_up_to_date() {
+        let value = |names: &[&str], texts: &[Option<&str>]| {
+            let values = texts.iter().map(|text| text.map_or(Value::NULL, Value::from)).collect();
+            value(&new_row(values, columns(names).into()))
+        };
+        let of_mysql = |hears, behind| value(&["Replica_IO_Running", "Seconds_Behind_Source"], &[Some(hears), behind]);
+        assert_eq!(of_mysql("Yes", Some("7")), Some(7.0));
+        assert_eq!(of_mysql("Connecting", Some("0")), None);
+        assert_eq!(of_mysql("Yes", None), None);
+        assert_eq!(value(&["Slave_IO_Running", "Seconds_Behind_Master"], &[Some("No"), None]), None);
+        assert_eq!(value(&["Variable_name", "Value"], &[Some("Uptime"), Some("12")]), Some(12.0));
+    }
 
     #[test]
     fn what_it_is_is_said_and_handed_on() {

@@ -85,9 +85,7 @@ fn explain(stop: Stop, user: AuthFailure) -> Result<Outcome> {
     };
     Ok(user.outcome(match code {
         1044 => format!("the health user may not use this database, if there is one of that name ({said})"),
-        1045 => {
-            format!("the server refuses the health user: unknown, not from this host, or a wrong password ({said})")
-        }
+        1045 => format!("the server refuses the health user: unknown, not from this host, without the TLS that it needs, or a wrong password ({said})"),
         1130 => format!("the server lets nobody in from this host ({said})"),
         1142 | 1143 | 1227 | 1370 => format!("the health user may not run the query ({said})"),
         1203 | 1226 => format!("the health user has used up what the server allows it ({said})"),

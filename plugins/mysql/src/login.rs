@@ -84,6 +84,8 @@ impl Login {
         let packet = link.read().await?;
         let greeting = greeting(&packet)?;
         let mut flags = WANTED & greeting.capabilities();
+        // MySQL holds to what stood in the request for TLS, whatever the response says.
+        flags.set(CapabilityFlags::CLIENT_CONNECT_WITH_DB, self.database.is_some());
         let has_tls = self.mode != SslMode::Disabled && greeting.capabilities().contains(CapabilityFlags::CLIENT_SSL);
         if has_tls {
             flags |= CapabilityFlags::CLIENT_SSL;
@@ -111,7 +113,7 @@ impl Login {
     ) -> Result<(), Stop> {
         let offered = greeting.auth_plugin().unwrap_or(AuthPlugin::MysqlNativePassword);
         // A plugin that is not ours need not be this user's: the server asks for another one then.
-        let (plugin, answer) = match self.answer(&offered, &greeting.nonce()) {
+        let (plugin, answer) = match self.answer(&offered, &greeting.nonce(), has_tls) {
             Ok(answer) => (offered, answer),
             Err(_) => (AuthPlugin::MysqlNativePassword, Vec::new()),
         };
@@ -121,14 +123,11 @@ impl Login {
             let answer = match packet.as_slice() {
                 [0x00, ..] => return Ok(()),
                 [0x01, 3] => continue,
-                [0x01, 4] if has_tls => Ok([self.password.as_bytes(), &[0]].concat()),
-                [0x01, 4] => {
-                    Err("the server wants the password itself, which goes over TLS only: set ssl-mode=required".into())
-                }
+                [0x01, 4] => self.in_clear(has_tls),
                 [0xfe] => Err("the health user has a password from before MySQL 4.1".into()),
                 [0xfe, ..] => {
                     let asked: AuthSwitchRequest<'_> = ParseBuf(&packet).parse(()).map_err(|_| not_mysql())?;
-                    self.answer(&asked.auth_plugin(), asked.plugin_data())
+                    self.answer(&asked.auth_plugin(), asked.plugin_data(), has_tls)
                 }
                 _ => break,
             };
@@ -141,7 +140,7 @@ impl Login {
         Err(not_mysql().into())
     }
 
-    fn answer(&self, plugin: &AuthPlugin<'_>, nonce: &[u8]) -> Result<Vec<u8>, String> {
+    fn answer(&self, plugin: &AuthPlugin<'_>, nonce: &[u8], has_tls: bool) -> Result<Vec<u8>, String> {
         let password = self.password.as_bytes();
         let broken = || "the server's challenge has the wrong length".to_owned();
         match plugin {
@@ -150,13 +149,24 @@ impl Login {
                 let nonce = nonce.try_into().map_err(|_| broken())?;
                 Ok(scramble_sha256(nonce, password).map(Vec::from).unwrap_or_default())
             }
+            AuthPlugin::Sha256Password => self.in_clear(has_tls),
             AuthPlugin::Ed25519 => {
                 let signed = ClientEd25519::default().run(Secret(password), nonce).map_err(|_| broken())?;
                 Ok(signed.data().unwrap_or_default().to_vec())
             }
+            // Servers invent one for users that they do not have.
             other => {
                 let name = String::from_utf8_lossy(other.as_bytes());
-                Err(format!("the health user logs in by {name}, which a health check cannot"))
+                Err(format!("the health user is unknown, or logs in by {name}, which a health check cannot"))
+            }
+        }
+    }
+
+    fn in_clear(&self, has_tls: bool) -> Result<Vec<u8>, String> {
+        match has_tls {
+            true => Ok([self.password.as_bytes(), &[0]].concat()),
+            false => {
+                Err("the server wants the password itself, which goes over TLS only: set ssl-mode=required".into())
             }
         }
     }

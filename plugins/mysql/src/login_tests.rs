@@ -72,7 +72,7 @@ fn caching_sha2_password_answers_as_published() {
         0x4e, 0x52, 0x33, 0x48, 0x50, 0x3a, 0x71, 0x49, 0x59, 0x61, 0x5f, 0x39, 0x3d, 0x64, 0x62, 0x3f, 0x53, 0x64,
         0x7b, 0x60,
     ];
-    let answer = with("G!ider27").answer(&AuthPlugin::CachingSha2Password, &nonce).unwrap();
+    let answer = with("G!ider27").answer(&AuthPlugin::CachingSha2Password, &nonce, false).unwrap();
     assert_eq!(
         answer,
         [
@@ -80,26 +80,32 @@ fn caching_sha2_password_answers_as_published() {
             0x57, 0x85, 0x63, 0xc1, 0xa8, 0x0e, 0xb8, 0x16, 0xc8, 0x21, 0x19, 0xb6, 0x8d, 0x2e,
         ]
     );
-    assert!(with("x").answer(&AuthPlugin::CachingSha2Password, &nonce[..8]).is_err());
+    assert!(with("x").answer(&AuthPlugin::CachingSha2Password, &nonce[..8], false).is_err());
 }
 
 #[test]
 fn no_password_is_an_empty_answer() {
-    assert_eq!(with("").answer(&AuthPlugin::CachingSha2Password, &[1; 20]).unwrap(), b"");
-    assert_eq!(with("").answer(&AuthPlugin::MysqlNativePassword, &[1; 20]).unwrap(), b"");
+    assert_eq!(with("").answer(&AuthPlugin::CachingSha2Password, &[1; 20], false).unwrap(), b"");
+    assert_eq!(with("").answer(&AuthPlugin::MysqlNativePassword, &[1; 20], false).unwrap(), b"");
 }
 
 #[test]
 fn other_plugins_are_named() {
-    for (plugin, name) in [(&b"auth_gssapi_client"[..], "auth_gssapi_client"), (b"sha256_password", "sha256_password")]
-    {
-        let why = with("x").answer(&AuthPlugin::from_bytes(plugin), b"").unwrap_err();
+    for name in ["auth_gssapi_client", "mysql_clear_password", "mysql_old_password"] {
+        let why = with("x").answer(&AuthPlugin::from_bytes(name.as_bytes()), b"", true).unwrap_err();
         assert!(why.contains(name), "{why}");
     }
 }
 
 #[test]
+fn the_password_itself_goes_over_tls_only() {
+    let answer = |has_tls| with("x").answer(&AuthPlugin::Sha256Password, &[1; 20], has_tls);
+    assert_eq!(answer(true).unwrap(), b"x\0");
+    assert!(answer(false).unwrap_err().contains("over TLS only"));
+}
+
+#[test]
 fn ed25519_signs_challenges_of_the_right_length() {
-    assert_eq!(with("x").answer(&AuthPlugin::Ed25519, &[7; 32]).unwrap().len(), 64);
-    assert!(with("x").answer(&AuthPlugin::Ed25519, &[7; 31]).is_err());
+    assert_eq!(with("x").answer(&AuthPlugin::Ed25519, &[7; 32], false).unwrap().len(), 64);
+    assert!(with("x").answer(&AuthPlugin::Ed25519, &[7; 31], false).is_err());
 }
