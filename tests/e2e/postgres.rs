@@ -10,7 +10,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::harness::{
-    Ca, Case, Deaf, Listener, Manner, PLACES, Postgres, Proxy, QUICK, Site, Way, all_show, eventually, shows, that,
+    Ca, Case, Deaf, Listener, Manner, PLACES, PgBouncer, Postgres, Proxy, QUICK, Site, Way, all_show, eventually,
+    shows, that,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -63,6 +64,28 @@ fn logs_in_asks_and_measures() {
     for rude in ["unexpected EOF", "could not receive", "WARNING"] {
         assert!(!said().contains(rude), "{rude}: {}", said());
     }
+}
+
+#[test]
+fn a_pooler_before_it_is_asked_as_it_is() {
+    let server = Postgres::start();
+    let poolers = ["md5", "scram-sha-256"].map(|by| PgBouncer::before(&server, by));
+    let [md5, scram] =
+        poolers.each_ref().map(|pooler| server.url().replace(&server.port().to_string(), &pooler.port().to_string()));
+    let query = "params = { query = \"select 41.5 + 1\", expect = 42.5 }";
+    let wrong = |url: &str| url.replace(PASSWORD, "pg-secret-2");
+    all_show(
+        &site(),
+        &[
+            case("md5", &md5, query, "UP", "primary, PostgreSQL"),
+            case("scram", &scram, query, "UP", "primary, PostgreSQL"),
+            // A pooler has one code (08P01) for all that it refuses.
+            case("md5-wrong", &wrong(&md5), "", "DEGRADED", "health may not log in: password authentication failed"),
+            case("scram-wrong", &wrong(&scram), "", "DEGRADED", "health may not log in: SASL authentication failed"),
+            case("scram-down", &wrong(&scram), "params = { auth_failure = \"down\" }", "DOWN", "may not log in"),
+        ],
+        PASSWORD,
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A real PostgreSQL with a data directory of its own, without durability; and a standby of it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -40,7 +41,7 @@ pub struct Postgres {
 
 /// Who the server runs as, where that is not who the tests run as: it refuses root.
 #[derive(Debug, Clone, Copy)]
-struct Account(Option<(u32, u32)>);
+pub struct Account(Option<(u32, u32)>);
 
 impl Postgres {
     pub fn start() -> Self {
@@ -121,6 +122,15 @@ impl Postgres {
         ask.stdout(Stdio::null());
         let ready = || that(ask.status().is_ok_and(|status| status.success()), || self.log());
         eventually("PostgreSQL accepts connections", START, ready);
+    }
+
+    /// Whom the checks log in as, and by which password.
+    pub fn user() -> (&'static str, &'static str) {
+        (USER, PASSWORD)
+    }
+
+    pub fn account(&self) -> Account {
+        self.account
     }
 
     pub fn port(&self) -> u16 {
@@ -258,7 +268,7 @@ impl Account {
         Self(Some((user[2].parse().expect("an id"), user[3].parse().expect("an id"))))
     }
 
-    fn own(self, path: &Path) {
+    pub fn own(self, path: &Path) {
         if let Some((user, group)) = self.0 {
             chown(path, Some(user), Some(group)).expect("root may");
         }
@@ -267,7 +277,11 @@ impl Account {
     }
 
     fn command(self, name: &str) -> Command {
-        let mut command = Command::new(program(name));
+        self.run(program(name))
+    }
+
+    pub fn run(self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
         // It looks for its libraries from here, and may not enter root's directories.
         command.current_dir("/").env("LC_ALL", "C");
         if let Some((user, group)) = self.0 {

@@ -68,7 +68,10 @@ impl Visit<'_> {
             ("57014", _) => down("the query took too long: "),
             // What is wrong with the query stays wrong.
             ("42601", _) => Err(Error::invalid_params(format!("query: {text}"))),
-            _ if code.starts_with("28") => self.refused(format!("{user} may not log in: {text}")),
+            // PgBouncer has one code for all that it refuses, and one language.
+            _ if code.starts_with("28") || (code == "08P01" && text.contains("authentication failed")) => {
+                self.refused(format!("{user} may not log in: {text}"))
+            }
             _ => down(""),
         }
     }
