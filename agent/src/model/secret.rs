@@ -6,8 +6,13 @@ use std::fmt;
 use base64::Engine as _;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::text::{one_line, truncated};
+
 /// Shorter values are not masked: they would make ordinary text unreadable and hide little.
 pub const SHORTEST: usize = 6;
+
+/// Of words that are cut to far less: masking more would only cost time.
+const MOST_LOOKED_AT: usize = 64 << 10;
 
 /// What stands where a secret stood.
 pub const MASK: &str = "***";
@@ -34,6 +39,12 @@ impl Masker {
         Self::of(secrets.into_iter().filter(|secret| secret.len() >= SHORTEST).flat_map(forms_of).collect())
     }
 
+    /// Of who knows no secrets.
+    pub fn of_nothing() -> &'static Self {
+        static NOTHING: Masker = Masker { forms: Vec::new() };
+        &NOTHING
+    }
+
     /// The longest first: one may be within another.
     fn of(mut forms: Vec<String>) -> Self {
         forms.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
@@ -44,6 +55,13 @@ impl Masker {
     /// The secrets of both.
     pub fn and(self, other: Self) -> Self {
         Self::of([self.forms, other.forms].concat())
+    }
+
+    /// A guest's words on one line, without the secrets, and cut to `max` bytes. Masked first: the beginning of a secret
+    /// that the cut goes through would be none that is known.
+    pub fn line(&self, text: &str, max: usize) -> String {
+        let looked_at = text.get(..text.floor_char_boundary(MOST_LOOKED_AT)).unwrap_or_default();
+        truncated(self.mask(one_line(looked_at)), max)
     }
 
     /// The text without the secrets.
@@ -116,6 +134,20 @@ mod tests {
             let masked = masker.mask(text.clone());
             assert!(masked.contains(MASK), "{text} -> {masked}");
         }
+    }
+
+    #[test]
+    fn no_beginning_of_a_secret_stays_before_a_cut() {
+        let masker = Masker::new(["a-secret-of-ours"]);
+        let text = "as 'a-secret-of-ours' it was refused";
+        for max in 0..text.len() {
+            let line = masker.line(text, max);
+            assert!(!line.contains("a-s"), "{max}: {line}");
+        }
+        assert_eq!(masker.line(text, 100), "as '***' it was refused");
+        assert_eq!(masker.line("two\nlines", 100), "two lines");
+        let long = "ä".repeat(MOST_LOOKED_AT);
+        assert!(masker.line(&long, 1024).len() <= 1024 + "…".len());
     }
 
     #[test]

@@ -17,6 +17,16 @@ fn is_invisible(c: char) -> bool {
         || matches!(c, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// Cuts a text to at most `max` bytes, at a character's edge.
+pub fn truncated(mut text: String, max: usize) -> String {
+    if text.len() > max {
+        let end = (0..=max).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -26,6 +36,12 @@ mod tests {
         assert_eq!(one_line("a\r\n\tb \x1b[2Jc\u{9b}d\u{2028}e"), "a b [2Jc d e");
         assert_eq!(one_line("a\u{202e}gnp.exe \u{2066}x\u{200b}y\u{feff}"), "a gnp.exe x y");
         assert_eq!(one_line("\u{200f}\u{e0041}"), "");
+    }
+
+    #[test]
+    fn truncation_keeps_characters_whole() {
+        assert_eq!(truncated("aäb".into(), 2), "a…");
+        assert_eq!(truncated("ab".into(), 2), "ab");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-pub use crate::model::text::one_line;
+pub use crate::model::text::{one_line, truncated};
 
 const HEAD: usize = 4096;
 const TAIL: usize = 4096;
@@ -55,16 +55,6 @@ impl Captured {
         let gap = if buffer.dropped > 0 { format!(" [{} bytes left out] ", buffer.dropped) } else { String::new() };
         [String::from_utf8_lossy(&buffer.head), gap.into(), String::from_utf8_lossy(&tail)].concat().replace(NOTE, "")
     }
-}
-
-/// Cuts a text to at most `max` bytes, at a character's edge.
-pub fn truncated(mut text: String, max: usize) -> String {
-    if text.len() > max {
-        let end = (0..=max).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        text.truncate(end);
-        text.push('…');
-    }
-    text
 }
 
 /// Shortens a text to about `max` bytes: its beginning and its end stay, which is where a crash says why.
@@ -149,9 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn truncation_keeps_characters_whole() {
-        assert_eq!(truncated("aäb".into(), 2), "a…");
-        assert_eq!(truncated("ab".into(), 2), "ab");
+    fn both_ends_keep_their_characters_whole() {
         assert_eq!(ends_of("ab".into(), 2), "ab");
         assert_eq!(ends_of("abäöüßcd".into(), 6), "ab… cd");
     }

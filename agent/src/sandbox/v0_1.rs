@@ -11,6 +11,7 @@ use crate::model::checkset::{Binding, Description, LoadError, Scheme, is_metric_
 use crate::model::host::HostFamily;
 use crate::model::name::Name;
 use crate::model::outcome::{Fault, FaultKind, Kind, Measurement, Outcome, Part, Status};
+use crate::model::secret::Masker;
 use crate::model::time::Moment;
 
 use self::bindings::PluginPre;
@@ -191,28 +192,25 @@ pub async fn check(
     let instance = plugin.0.instantiate_async(&mut *store).await?;
     let request = types::Request { state, ..request.0.clone() };
     let answer = instance.vitald_check_checker().call_check(&mut *store, &request).await?;
+    let masker = store.data().masker();
     Ok(match answer {
-        Ok(said) => outcome(said),
-        Err(error) => Answer::Error(error_said(error)),
+        Ok(said) => outcome(said, masker),
+        Err(error) => Answer::Error(error_said(error, masker)),
     })
 }
 
-fn outcome(said: exported::Outcome) -> Answer {
+fn outcome(said: exported::Outcome, masker: &Masker) -> Answer {
     if said.state.as_ref().is_some_and(|state| state.len() > STATE) {
         let text = format!("state: more than {} KiB to remember", STATE >> 10);
         return Answer::Error(Fault::new(FaultKind::Limit, text));
     }
     Answer::Outcome(Outcome {
         status: status(said.status),
-        message: message(&said.message),
-        measurements: measurements(said.measurements),
-        parts: said.parts.into_iter().take(PARTS).map(part).collect(),
+        message: masker.line(&said.message, MESSAGE),
+        measurements: measurements(said.measurements, masker),
+        parts: said.parts.into_iter().take(PARTS).map(|said| part(said, masker)).collect(),
         state: said.state,
     })
-}
-
-fn message(text: &str) -> String {
-    truncated(one_line(text), MESSAGE)
 }
 
 fn status(status: types::Status) -> Status {
@@ -223,19 +221,19 @@ fn status(status: types::Status) -> Status {
     }
 }
 
-fn part(part: types::Part) -> Part {
+fn part(part: types::Part, masker: &Masker) -> Part {
     Part {
-        name: truncated(one_line(&part.name), PART_NAME),
+        name: masker.line(&part.name, PART_NAME),
         status: status(part.status),
-        message: message(&part.message),
+        message: masker.line(&part.message, MESSAGE),
     }
 }
 
 /// Keeps what fits the rules; the first of two series with one name and the same labels wins. A bad number must never
 /// break a scrape, so it is left out here.
-fn measurements(said: Vec<types::Measurement>) -> Vec<Measurement> {
+fn measurements(said: Vec<types::Measurement>, masker: &Masker) -> Vec<Measurement> {
     let mut kept: Vec<Measurement> = Vec::new();
-    for measurement in said.into_iter().filter_map(measurement) {
+    for measurement in said.into_iter().filter_map(|said| measurement(said, masker)) {
         // Different names may make one series: a gauge `x_total`, a counter `x`.
         let series = measurement.series();
         let same = |other: &Measurement| other.series() == series && other.labels == measurement.labels;
@@ -246,7 +244,7 @@ fn measurements(said: Vec<types::Measurement>) -> Vec<Measurement> {
     kept
 }
 
-fn measurement(said: types::Measurement) -> Option<Measurement> {
+fn measurement(said: types::Measurement, masker: &Masker) -> Option<Measurement> {
     let unit_fits = said.unit.is_empty() || is_metric_name(&said.unit);
     // Not a number says nothing, and JSON cannot say it.
     if !is_metric_name(&said.name) || !unit_fits || said.labels.len() > LABELS || !said.value.is_finite() {
@@ -260,7 +258,7 @@ fn measurement(said: types::Measurement) -> Option<Measurement> {
         return None;
     }
     for (_, value) in &mut labels {
-        *value = truncated(one_line(value), LABEL_VALUE);
+        *value = masker.line(value, LABEL_VALUE);
     }
     let kind = match said.kind {
         types::Kind::Gauge => Kind::Gauge,
@@ -269,13 +267,13 @@ fn measurement(said: types::Measurement) -> Option<Measurement> {
     Some(Measurement { name: said.name, kind, value: said.value, unit: said.unit, labels })
 }
 
-fn error_said(error: types::Error) -> Fault {
+fn error_said(error: types::Error, masker: &Masker) -> Fault {
     let (kind, text) = match error {
         types::Error::InvalidParams(text) => (FaultKind::InvalidParams, text),
         types::Error::Denied(text) => (FaultKind::Denied, text),
         types::Error::Internal(text) | types::Error::Other(text) => (FaultKind::Internal, text),
     };
-    Fault::new(kind, message(&text))
+    Fault::new(kind, masker.line(&text, MESSAGE))
 }
 
 impl types::Host for Guest {}
@@ -301,7 +299,7 @@ impl log::Host for Guest {
         }
         self.log_lines_left -= 1;
         let check = &binding.definition.name;
-        let message = binding.definition.masker.mask(truncated(one_line(&message), LOG_LINE));
+        let message = binding.definition.masker.line(&message, LOG_LINE);
         if let Some(observer) = self.egress.observer() {
             observer.says(word(level), &message);
             return Ok(());
@@ -377,12 +375,12 @@ mod tests {
             said("lag", "seconds", &[("a\"b", "1")]),
             said("lag", "seconds", &[("db", "x\ny")]),
         ];
-        let kept = measurements(all);
+        let kept = measurements(all, &Masker::default());
         assert_eq!(kept.len(), 2, "{kept:?}");
         assert_eq!(kept[1].labels, [("db".to_owned(), "x y".to_owned())]);
         let counter = types::Measurement { kind: types::Kind::Counter, ..said("lag", "", &[]) };
-        assert_eq!(measurements(vec![said("lag_total", "", &[]), counter]).len(), 1);
+        assert_eq!(measurements(vec![said("lag_total", "", &[]), counter], &Masker::default()).len(), 1);
         let many = (0..1_000).map(|n| said(&format!("m{n}"), "", &[])).collect();
-        assert_eq!(measurements(many).len(), MEASUREMENTS);
+        assert_eq!(measurements(many, &Masker::default()).len(), MEASUREMENTS);
     }
 }

@@ -13,7 +13,7 @@ use crate::sandbox::wire::WireError;
 use crate::tls::{TlsError, Wish};
 
 use super::bindings::vitald::check::net;
-use super::{LABEL_VALUE, message, nanos};
+use super::{LABEL_VALUE, MESSAGE, nanos};
 
 /// Application protocols that one handshake may offer.
 const PROTOCOLS: usize = 16;
@@ -58,7 +58,7 @@ fn connect_error(error: ConnectError) -> net::Error {
 fn wire_error(error: &WireError) -> net::Error {
     match error {
         WireError::Io(error) => io_error(error),
-        WireError::Tls(reason) => net::Error::Tls(message(reason)),
+        WireError::Tls(reason) => net::Error::Tls(truncated(one_line(reason), MESSAGE)),
         WireError::Closed => net::Error::Closed,
     }
 }
