@@ -37,7 +37,8 @@ fn a_password_from_a_file_logs_in_and_is_not_shown() {
     let escaped = SECRET.replace('/', "%2F");
     site.secret("escaped", &escaped);
     let target = format!("redis://:${{file:escaped}}@127.0.0.1:{}", redis.port());
-    site.drop_in("checks", [check("cache", "redis").target(&target)]);
+    let strict = check("strict", "redis").target(&target).line("params = { auth_failure = \"down\" }");
+    site.drop_in("checks", [check("cache", "redis").target(&target), strict]);
     let agent = site.start_with(&["--log-level", "trace"]);
     agent.until("cache", "UP");
     let seen = agent.get("/api/v1/checks/cache").json();
@@ -45,9 +46,10 @@ fn a_password_from_a_file_logs_in_and_is_not_shown() {
     kept(&agent, SECRET);
     kept(&agent, &escaped);
 
-    // A wrong one is evidence, and not shown either.
+    // A wrong one is not shown either.
     site.secret("escaped", "wr0ng-passw0rd");
-    agent.until("cache", "DOWN");
+    agent.until("cache", "DEGRADED");
+    agent.until("strict", "DOWN");
     kept(&agent, "wr0ng-passw0rd");
     site.secret("escaped", &escaped);
     agent.until("cache", "UP");
@@ -82,9 +84,9 @@ fn a_secret_that_is_missing_is_that_checks_own_fault() {
     assert!(message.contains("\"absent\""), "{seen}");
     agent.until_health(200);
 
-    // It is read again when it comes. A server without a password refuses one, which is evidence.
+    // It is read again when it comes. A server without a password refuses one.
     site.secret("absent", "whatever-it-is");
-    agent.until("cache", "DOWN");
+    agent.until("cache", "DEGRADED");
     kept(&agent, "whatever-it-is");
 }
 

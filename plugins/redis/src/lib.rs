@@ -1,12 +1,13 @@
 //! The `redis` checker: `PING` must answer `PONG`; what `INFO` says is shown.
 //!
-//! What the server refuses, a password or a database, is evidence of the target and therefore down. Only `INFO` may be
-//! refused (`NOPERM`): then nothing is shown, and a `role` that was asked for cannot be judged.
+//! What the server refuses is evidence of the target and therefore down. But for our user: a server that refuses it is
+//! there, and degraded unless the check says otherwise. `INFO` may be refused (`NOPERM`): then nothing is shown, and a `role`
+//! that was asked for cannot be judged.
 
 mod info;
 mod link;
 
-use redis::cmd;
+use redis::{Cmd, cmd};
 use vitald_sdk::prelude::*;
 
 use crate::info::{Info, Replication};
@@ -20,6 +21,8 @@ struct Params {
     info: bool,
     /// The place in replication that the server must have.
     role: Option<Role>,
+    /// What it means that the server refuses the user of the target.
+    auth_failure: AuthFailure,
 }
 
 /// A place in replication.
@@ -34,7 +37,7 @@ enum Role {
 
 impl Default for Params {
     fn default() -> Self {
-        Self { info: true, role: None }
+        Self { info: true, role: None, auth_failure: AuthFailure::default() }
     }
 }
 
@@ -52,11 +55,11 @@ impl Role {
 fn redis(target: Target, params: Params, run: &mut Run) -> Result<Outcome> {
     let database = database(target.path())?;
     let mut link = Link::new(target.connect()?);
-    log_in(&mut link, &target)?;
-    if let Some(database) = database {
-        link.ask::<()>(cmd("SELECT").arg(database))?.or_down()?;
-    }
-    let pong: String = link.ask(&cmd("PING"))?.or_down()?;
+    let pong = match greet(&mut link, &target, database)? {
+        Reply::Value(pong) => pong,
+        Reply::Refused(why) if is_of_the_user(&why) => return Ok(params.auth_failure.outcome(why)),
+        Reply::Refused(why) => return Ok(down(why)),
+    };
     if pong != "PONG" {
         return Ok(down(format!("PING was answered with {pong}")));
     }
@@ -70,16 +73,33 @@ fn redis(target: Target, params: Params, run: &mut Run) -> Result<Outcome> {
     }
 }
 
-fn log_in(link: &mut Link, target: &Target) -> Result<()> {
-    let Some(password) = target.password() else {
-        return Ok(());
-    };
+/// Logs in, takes the database, and says PING; the answer, or the first refusal.
+fn greet(link: &mut Link, target: &Target, database: Option<u32>) -> Result<Reply<String>> {
+    let select = database.map(|number| cmd("SELECT").arg(number).to_owned());
+    for command in [auth(target), select].into_iter().flatten() {
+        if let Reply::Refused(why) = link.ask::<()>(&command)? {
+            return Ok(Reply::Refused(why));
+        }
+    }
+    link.ask(&cmd("PING"))
+}
+
+fn auth(target: &Target) -> Option<Cmd> {
+    let password = target.password()?;
     let mut auth = cmd("AUTH");
     // A password without a user is the default user's, as before there were users.
     if let Some(user) = target.user().filter(|user| !user.is_empty()) {
         auth.arg(user);
     }
-    link.ask::<()>(auth.arg(password))?.or_down()
+    auth.arg(password);
+    Some(auth)
+}
+
+/// The last two are those of servers before 6, and of servers that want no password. A server that is full or still loads
+/// refuses AUTH, too.
+fn is_of_the_user(refusal: &str) -> bool {
+    const WORDS: [&str; 5] = ["WRONGPASS", "NOAUTH", "NOPERM", "ERR invalid password", "ERR AUTH "];
+    WORDS.iter().any(|word| refusal.starts_with(word))
 }
 
 /// `/3` is database 3; nothing and `/` leave it at 0, which needs no command.
@@ -125,6 +145,19 @@ mod tests {
         assert_eq!(database("/").unwrap(), None);
         assert_eq!(database("/3").unwrap(), Some(3));
         assert!(!database("/orders").unwrap_err().is_down());
+    }
+
+    #[test]
+    fn only_words_about_the_user_are_of_the_user() {
+        for refusal in
+            ["WRONGPASS invalid username-password pair", "NOAUTH Authentication required.", "ERR invalid password"]
+        {
+            assert!(is_of_the_user(refusal), "{refusal}");
+        }
+        for refusal in ["ERR max number of clients reached", "LOADING Redis is loading", "ERR DB index is out of range"]
+        {
+            assert!(!is_of_the_user(refusal), "{refusal}");
+        }
     }
 
     #[test]

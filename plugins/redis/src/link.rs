@@ -42,16 +42,6 @@ impl Link {
     }
 }
 
-impl<T> Reply<T> {
-    /// A refusal is evidence: the server is there and does not do its job.
-    pub(crate) fn or_down(self) -> Result<T> {
-        match self {
-            Reply::Value(value) => Ok(value),
-            Reply::Refused(why) => Err(Error::down(why)),
-        }
-    }
-}
-
 impl ConnectionLike for Link {
     fn req_packed_command(&mut self, command: &[u8]) -> RedisResult<Value> {
         self.stream.write_all(command)?;
