@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
 
-use super::ports::free_port;
+use super::ports::{bound, free_port};
 
 pub struct Deaf {
     address: SocketAddr,
@@ -18,7 +18,7 @@ impl Deaf {
     pub fn start() -> Self {
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, free_port());
         let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
-        bind(&socket, &address).expect("the port is free");
+        bound(|| Ok(bind(&socket, &address)?));
         listen(&socket, 0).expect("it listens");
         let address = SocketAddr::V4(address);
         let queue = || TcpStream::connect_timeout(&address, Duration::from_millis(300)).ok();

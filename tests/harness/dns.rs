@@ -11,7 +11,7 @@ use std::time::Duration;
 use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::{RData, Record, RecordType};
 
-use super::ports::free_port;
+use super::ports::{bound, free_port};
 
 /// The largest message over UDP that is not an extension (RFC 1035, 2.3.4).
 const DATAGRAM: usize = 512;
@@ -87,8 +87,8 @@ impl Dns {
 
     fn open(&mut self) {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        let udp = UdpSocket::bind(address).expect("the port is free");
-        let tcp = TcpListener::bind(address).expect("the port is free");
+        let udp = bound(|| UdpSocket::bind(address));
+        let tcp = bound(|| TcpListener::bind(address));
         let stop = Arc::new(AtomicBool::new(false));
         let of_udp = (self.state.clone(), stop.clone());
         let of_tcp = (self.state.clone(), stop.clone());

@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::ports::free_port;
+use super::ports::{bound, free_port};
 use super::tls::Identity;
 
 /// For a client that says nothing in the handshake.
@@ -44,7 +44,7 @@ impl Greeter {
 
     fn open(greeting: Vec<u8>, tls: Option<Arc<ServerConfig>>) -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
-        let socket = TcpListener::bind(address).expect("the port is free");
+        let socket = bound(|| TcpListener::bind(address));
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let accepting = std::thread::spawn(move || {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::ports::free_port;
+use super::ports::{bound, free_port};
 
 /// What it does with a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Listener {
 
     /// Listens, again.
     pub fn open(&mut self) {
-        let socket = TcpListener::bind(self.address).expect("the port is free");
+        let socket = bound(|| TcpListener::bind(self.address));
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, manner) = (stop.clone(), self.manner);
         let accepting = std::thread::spawn(move || {

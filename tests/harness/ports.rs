@@ -1,7 +1,11 @@
 //! Free ports of the loopback.
 
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use super::wait::eventually;
 
 /// Below the ports that the kernel gives to outgoing connections (32768 and up): a server that is restarted finds its
 /// port as it left it.
@@ -22,4 +26,10 @@ pub fn free_port() -> u16 {
         }
     }
     panic!("no port from {FIRST} to {} is free", FIRST + COUNT);
+}
+
+/// Binds to a port that was free, or was ours. A child that another test starts has a copy of every socket until it becomes
+/// its program, also of one that is closed here: the port may be taken for a moment.
+pub fn bound<T>(mut bind: impl FnMut() -> io::Result<T>) -> T {
+    eventually("the port is free", Duration::from_secs(10), || bind().map_err(|error| error.to_string()))
 }

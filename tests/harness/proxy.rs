@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::ports::free_port;
+use super::ports::{bound, free_port};
 use super::wait::pause;
 
 /// What it does with connections from now on.
@@ -34,7 +34,7 @@ impl Proxy {
     pub fn before(port: u16) -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let socket = TcpListener::bind(address).expect("the port is free");
+        let socket = bound(|| TcpListener::bind(address));
         let (way, stop) = (Arc::new(Mutex::new(Way::Open)), Arc::new(AtomicBool::new(false)));
         let (its_way, stopped) = (way.clone(), stop.clone());
         let accepting = std::thread::spawn(move || {
