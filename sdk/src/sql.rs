@@ -96,7 +96,9 @@ impl Params {
                 Some(degraded(format!("the {copy} is {lag:.0} s behind, more than {most}")))
             }
             Some(_) => None,
-            None => Some(degraded("replication has stopped")),
+            None => Some(degraded(format!(
+                "the {copy} does not follow: replication has stopped, or does not hear its source"
+            ))),
         }
     }
 }
@@ -152,7 +154,8 @@ mod tests {
         assert_eq!(judged(&asked, &copy(Some(10.0))).0, Status::Up);
         let behind = judged(&asked, &copy(Some(11.0)));
         assert_eq!(behind, (Status::Degraded, "the replica is 11 s behind, more than 10s".into()));
-        assert_eq!(judged(&asked, &copy(None)), (Status::Degraded, "replication has stopped".into()));
+        let stands = "the replica does not follow: replication has stopped, or does not hear its source";
+        assert_eq!(judged(&asked, &copy(None)), (Status::Degraded, stands.into()));
         assert_eq!(judged(&Params::default(), &copy(None)).0, Status::Up);
         assert_eq!(judged(&asked, &Seen::default()).0, Status::Up, "who copies nobody is not behind");
     }

@@ -107,7 +107,7 @@ fn a_refused_user_is_degraded_unless_the_check_says_otherwise() {
             case("password", &url("health:wrong"), "", "DEGRADED", "the password of health is refused"),
             case("none", &url("health"), "", "DEGRADED", "no password is given for health"),
             case("expired", &url("old:x"), "", "DEGRADED", "the password of old is refused, or has expired"),
-            case("busy", &url("busy:x"), "", "DEGRADED", "busy has no connection left: too many connections for role"),
+            case("busy", &url("busy:x"), "", "DEGRADED", "busy may not log in now: too many connections for role"),
             case("nobody", &url("nobody:x"), "", "DEGRADED", "nobody"),
             case("rule", &url("banned:x"), "", "DEGRADED", "banned may not log in: pg_hba.conf rejects"),
             case("group", &url("group1:x"), "", "DEGRADED", "not permitted to log in"),

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 
 use super::ports::{bound, free_port};
 
@@ -17,7 +17,8 @@ pub struct Deaf {
 impl Deaf {
     pub fn start() -> Self {
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, free_port());
-        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        let socket =
+            socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).expect("a socket");
         bound(|| Ok(bind(&socket, &address)?));
         listen(&socket, 0).expect("it listens");
         let address = SocketAddr::V4(address);

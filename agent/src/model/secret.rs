@@ -12,7 +12,7 @@ use super::text::{one_line, truncated};
 pub const SHORTEST: usize = 6;
 
 /// Of words that are cut to far less: masking more would only cost time.
-const MOST_LOOKED_AT: usize = 64 << 10;
+const MOST_LOOKED_AT: usize = 16 << 10;
 
 /// What stands where a secret stood.
 pub const MASK: &str = "***";
@@ -57,11 +57,16 @@ impl Masker {
         Self::of([self.forms, other.forms].concat())
     }
 
-    /// A guest's words on one line, without the secrets, and cut to `max` bytes. Masked first: the beginning of a secret
-    /// that the cut goes through would be none that is known.
+    /// A guest's words on one line, without the secrets, and cut to `max` bytes. Masked before they are cut: the beginning
+    /// of a secret that the cut goes through would be none that is known.
     pub fn line(&self, text: &str, max: usize) -> String {
         let looked_at = text.get(..text.floor_char_boundary(MOST_LOOKED_AT)).unwrap_or_default();
-        truncated(self.mask(one_line(looked_at)), max)
+        truncated(self.on_one_line(looked_at), max)
+    }
+
+    /// Masked before and after: a secret may have lines of its own, and may be what is left of others.
+    pub fn on_one_line(&self, text: &str) -> String {
+        self.mask(one_line(&self.mask(text.to_owned())))
     }
 
     /// The text without the secrets.
@@ -146,6 +151,8 @@ mod tests {
         }
         assert_eq!(masker.line(text, 100), "as '***' it was refused");
         assert_eq!(masker.line("two\nlines", 100), "two lines");
+        let lines = Masker::new(["line-one\nline-two"]);
+        assert_eq!(lines.line("it is line-one\nline-two.", 100), "it is ***.");
         let long = "ä".repeat(MOST_LOOKED_AT);
         assert!(masker.line(&long, 1024).len() <= 1024 + "…".len());
     }

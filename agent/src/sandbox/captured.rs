@@ -43,11 +43,6 @@ impl Captured {
         buffer.dropped += excess;
     }
 
-    /// The text on one line without control characters; empty if nothing was printed.
-    pub fn one_line(&self) -> String {
-        one_line(&self.text())
-    }
-
     /// As it was printed, but for what does not fit, and Rust's note.
     pub fn text(&self) -> String {
         let buffer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -131,7 +126,7 @@ mod tests {
             captured.push(b"middle ");
         }
         captured.push(b"last");
-        let text = captured.one_line();
+        let text = one_line(&captured.text());
         assert!(text.starts_with("first [31m middle"), "{text}");
         assert!(text.ends_with("middle last"), "{text}");
         assert!(text.contains("bytes left out"), "{text}");

@@ -17,6 +17,7 @@ use crate::model::address::address_of_name_passes;
 use crate::model::check::TlsDef;
 use crate::model::checkset::Binding;
 use crate::model::grant::{Grants, Host, Protocol};
+use crate::model::secret::Masker;
 use crate::tls::{self, Peer, Tls, TlsError, Wish};
 
 use super::activity::{Activity, Step};
@@ -69,6 +70,9 @@ impl From<LookupError> for ConnectError {
         }
     }
 }
+
+/// Of what a guest gives for a host, and is none: so many bytes are shown.
+const ODD_HOST: usize = 64;
 
 /// What one run may reach, and what it did.
 pub struct Egress {
@@ -182,6 +186,15 @@ impl Egress {
         own.map_or(self.deadline, |own| own.min(self.deadline)).into()
     }
 
+    /// What keeps the check's secrets out of the guest's words.
+    pub fn masker(&self) -> &Masker {
+        self.binding.as_ref().map_or(Masker::of_nothing(), |binding| &binding.definition.masker)
+    }
+
+    fn odd(&self, host: &str) -> Denial {
+        Denial::odd(&self.masker().line(host, ODD_HOST))
+    }
+
     /// Opens a TCP connection. No longer than `limit` or the run's deadline.
     pub async fn connect(
         self: &Arc<Self>,
@@ -189,7 +202,7 @@ impl Egress {
         port: u16,
         limit: Option<Duration>,
     ) -> Result<Opened, ConnectError> {
-        let Some(host) = Host::parse(host) else { return Err(self.deny(Denial::odd(host))) };
+        let Some(host) = Host::parse(host) else { return Err(self.deny(self.odd(host))) };
         let allowed = self.grants().is_some_and(|grants| match &host {
             Host::Name(name) => grants.allows_name(Protocol::Tcp, name, port),
             Host::Address(address) => grants.allows_address(Protocol::Tcp, *address, port),
@@ -258,7 +271,7 @@ impl Egress {
 
     /// Looks up a name for a guest that connects by itself. An address is its own answer.
     pub async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, ConnectError> {
-        let Some(host) = Host::parse(name) else { return Err(self.deny(Denial::odd(name))) };
+        let Some(host) = Host::parse(name) else { return Err(self.deny(self.odd(name))) };
         if let Host::Name(name) = &host {
             if !self.grants().is_some_and(|grants| grants.allows_lookup(name)) {
                 return Err(self.deny(Denial::lookup(name)));

@@ -121,8 +121,7 @@ impl Scene<'_> {
     /// The reason, what the guest printed (a panic's text goes there), and where it happened.
     fn trap_message(&self, error: &wasmtime::Error) -> String {
         // Masked before it is cut.
-        let printed = self.guest.masker().mask(self.guest.captured.one_line());
-        let printed = ends_of(printed, PRINTED);
+        let printed = ends_of(self.guest.egress.masker().on_one_line(&self.guest.captured.text()), PRINTED);
         let reason = match error.downcast_ref::<wasmtime_wasi::I32Exit>() {
             Some(exit) => format!("it exited with code {}", exit.0),
             None => error.root_cause().to_string(),

@@ -12,7 +12,6 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::model::checkset::Binding;
 use crate::model::host::HostSample;
 use crate::model::name::Name;
-use crate::model::secret::Masker;
 use crate::telemetry::Metrics;
 use crate::tls::Tls;
 
@@ -141,11 +140,6 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// What keeps the check's secrets out of the guest's words.
-    pub fn masker(&self) -> &Masker {
-        self.binding.as_ref().map_or(Masker::of_nothing(), |binding| &binding.definition.masker)
-    }
-
     /// All sockets of the run, whichever interface they came through.
     pub fn sockets_open(&mut self) -> usize {
         self.egress.connections() + wasi_sockets::open(&mut self.table)

@@ -192,7 +192,7 @@ pub async fn check(
     let instance = plugin.0.instantiate_async(&mut *store).await?;
     let request = types::Request { state, ..request.0.clone() };
     let answer = instance.vitald_check_checker().call_check(&mut *store, &request).await?;
-    let masker = store.data().masker();
+    let masker = store.data().egress.masker();
     Ok(match answer {
         Ok(said) => outcome(said, masker),
         Err(error) => Answer::Error(error_said(error, masker)),

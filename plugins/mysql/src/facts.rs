@@ -66,7 +66,7 @@ impl Facts {
         let role = match (self.is_replica, self.number("replication_lag")) {
             (false, _) => "",
             (true, Some(_)) => ", a replica",
-            (true, None) => ", a replica that has stopped",
+            (true, None) => ", a replica that does not follow",
         };
         format!("{family}{}{role}", self.version)
     }
@@ -129,7 +129,7 @@ mod tests {
         let seen = replica.with(None);
         assert_eq!((seen.server, seen.copy, seen.lag), ("11.8.3-MariaDB, a replica", Some("replica"), Some(3.0)));
         let stopped = facts("11.8.3-MariaDB", true, None);
-        assert_eq!(stopped.with(None).server, "11.8.3-MariaDB, a replica that has stopped");
+        assert_eq!(stopped.with(None).server, "11.8.3-MariaDB, a replica that does not follow");
         assert_eq!((stopped.with(None).copy, stopped.with(None).lag), (Some("replica"), None));
     }
 }

@@ -56,20 +56,20 @@ impl Visit<'_> {
         let (code, user) = (said.code().code(), self.user());
         let text = format!("{} ({code})", said.message());
         let down = |why: &str| Err(Error::down(format!("{why}{text}")));
+        // PgBouncer has one code for all that it refuses, and hands on what a server said to itself.
+        let words = said.message();
+        let of_pooler = words.ends_with("authentication failed") || words.contains(&format!("for user \"{user}\""));
         // A routine has the same name in all languages.
         match (code, said.routine()) {
             ("28P01", _) => self.refused(format!("the password of {user} is refused, or has expired (28P01)")),
             ("42501", _) => self.refused(format!("{user} may not do this: {text}")),
-            ("53300", Some("InitializeSessionUserId")) => {
-                self.refused(format!("{user} has no connection left: {text}"))
-            }
+            ("53300", Some("InitializeSessionUserId")) => self.refused(format!("{user} may not log in now: {text}")),
             ("53300", Some("CheckMyDatabase")) => down("the database takes no more connections: "),
             ("53300", _) => down("the server takes no more connections: "),
             ("57014", _) => down("the query took too long: "),
             // What is wrong with the query stays wrong.
             ("42601", _) => Err(Error::invalid_params(format!("query: {text}"))),
-            // PgBouncer has one code for all that it refuses, and one language.
-            _ if code.starts_with("28") || (code == "08P01" && text.contains("authentication failed")) => {
+            _ if code.starts_with("28") || (code == "08P01" && of_pooler) => {
                 self.refused(format!("{user} may not log in: {text}"))
             }
             _ => down(""),

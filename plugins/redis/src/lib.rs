@@ -95,11 +95,12 @@ fn auth(target: &Target) -> Option<Cmd> {
     Some(auth)
 }
 
-/// The last two are those of servers before 6, and of servers that want no password. A server that is full or still loads
-/// refuses AUTH, too.
+/// A server that is full or still loads refuses AUTH, too.
 fn is_of_the_user(refusal: &str) -> bool {
-    const WORDS: [&str; 5] = ["WRONGPASS", "NOAUTH", "NOPERM", "ERR invalid password", "ERR AUTH "];
-    WORDS.iter().any(|word| refusal.starts_with(word))
+    const SINCE_6: [&str; 4] = ["WRONGPASS", "NOAUTH", "NOPERM", "ERR AUTH <password> called without any password"];
+    const BEFORE: [&str; 3] =
+        ["ERR invalid password", "ERR Client sent AUTH", "ERR wrong number of arguments for 'auth'"];
+    SINCE_6.iter().chain(&BEFORE).any(|words| refusal.starts_with(words))
 }
 
 /// `/3` is database 3; nothing and `/` leave it at 0, which needs no command.
@@ -149,9 +150,15 @@ mod tests {
 
     #[test]
     fn only_words_about_the_user_are_of_the_user() {
-        for refusal in
-            ["WRONGPASS invalid username-password pair", "NOAUTH Authentication required.", "ERR invalid password"]
-        {
+        for refusal in [
+            "WRONGPASS invalid username-password pair or user is disabled.",
+            "NOAUTH Authentication required.",
+            "NOPERM this user has no permissions to run the 'ping' command",
+            "ERR AUTH <password> called without any password configured for the default user.",
+            "ERR invalid password",
+            "ERR Client sent AUTH, but no password is set",
+            "ERR wrong number of arguments for 'auth' command",
+        ] {
             assert!(is_of_the_user(refusal), "{refusal}");
         }
         for refusal in ["ERR max number of clients reached", "LOADING Redis is loading", "ERR DB index is out of range"]

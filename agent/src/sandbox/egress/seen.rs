@@ -117,7 +117,6 @@ impl Denial {
 
     /// What a guest gave for a host is neither a name nor an address.
     pub fn odd(host: &str) -> Self {
-        let host: String = host.chars().take(64).collect();
         Self { what: format!("connect to {host:?}"), advice: "it is no host name or address".to_owned(), allow: None }
     }
 
