@@ -172,7 +172,7 @@ struct Running {
 #[derive(Debug, Clone, Copy)]
 enum Purpose<'a> {
     Start,
-    /// A start whose files are wrong.
+    /// A start whose files are wrong, and one check of such files.
     LastGood,
     Running(&'a Running),
 }

@@ -70,9 +70,8 @@ pub struct Config {
     pub state_dir: PathBuf,
 }
 
-pub use self::bundled::{bytes as bundled_checker, names as bundled_names};
+pub use self::bundled::names as bundled_names;
 pub use self::found::{Found, NotFound, Unsuited, bound, find};
-pub use self::inventory::digest_of;
 
 /// What the plugins are connected to.
 pub struct Wires {
@@ -119,7 +118,7 @@ pub struct Plugins {
 }
 
 /// Is this the name of a checker that the agent brings with it?
-pub fn is_bundled(name: &Name) -> bool {
+pub fn is_bundled(name: &str) -> bool {
     bundled::has(name)
 }
 

@@ -92,6 +92,7 @@ pub use self::observer::{Left, Observer, Step, Way};
 use self::pace::Turns;
 pub use self::store::DEFAULT_MEMORY as DEFAULT_RUN_MEMORY;
 use self::store::Shared;
+pub use self::v0_1::MOST_STATE;
 
 /// Runs at once, unless the configuration says otherwise.
 pub const DEFAULT_CONCURRENCY: u32 = 256;

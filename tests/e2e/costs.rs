@@ -61,7 +61,7 @@ fn long_cost_of_a_run_of_each_checker() {
         let memory = said["memory_peak_bytes"].as_f64().expect("a number") / f64::from(1 << 20);
         println!(
             "COST | {name} | {} | {:.2} | {:.2} | {memory:.1}",
-            bytes.len() >> 10,
+            (bytes.len() + 512) >> 10,
             of("cpu_ms"),
             of("duration_ms")
         );

@@ -42,6 +42,17 @@ fn line<'a>(ended: &'a Ended, head: &str) -> &'a str {
     found.unwrap_or_else(|| panic!("no line begins with {head:?}:\n{}", ended.stdout))
 }
 
+/// What the README promises of sizes.
+#[test]
+fn bundled_checkers_are_small() {
+    for name in ["tcp", "http", "redis", "host", "postgres", "mysql"] {
+        let size = facts(name)["size_bytes"].as_u64().unwrap();
+        let most = if name == "tcp" { 200 << 10 } else { 1536 << 10 };
+        assert!((10 << 10..most).contains(&size), "{name}: {size} bytes");
+        println!("measured: {name}: {} KiB", (size + 512) >> 10);
+    }
+}
+
 #[test]
 fn what_a_plugin_asks_for_is_said_in_words() {
     let site = Site::new();

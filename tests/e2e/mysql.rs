@@ -133,6 +133,8 @@ fn mysql_tls_is_as_strict_as_asked() {
     let (plain, good) = (MariaDb::start(), MariaDb::with_tls(&ca.server(&[HOME])));
     let other = MariaDb::with_tls(&ca.server(&["other.internal"]));
     let trust = format!("tls = {{ ca_file = {:?} }}", ca.file());
+    let stranger = Ca::new();
+    let other_ca = format!("tls = {{ ca_file = {:?} }}", stranger.file());
     let of = |server: &MariaDb, mode: &str| format!("{}?ssl-mode={mode}", server.url("health"));
     all_show(
         &site(),
@@ -145,6 +147,7 @@ fn mysql_tls_is_as_strict_as_asked() {
             case("identity", &of(&good, "VERIFY_IDENTITY"), &trust, "UP", "MariaDB"),
             case("required-plain", &of(&plain, "required"), &trust, "DOWN", "offers no TLS"),
             case("stranger", &of(&good, "required"), "", "DOWN", "not trusted"),
+            case("wrong-ca", &of(&good, "required"), &other_ca, "DOWN", "the certificate"),
             case("misnamed", &of(&other, "required"), &trust, "DOWN", "other.internal"),
             case("insecure", &of(&other, "required"), "tls = { insecure = true }", "UP", "MariaDB"),
             case("unknown", &of(&good, "always"), "", "invalid-params", "`verify_identity`"),

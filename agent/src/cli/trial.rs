@@ -25,7 +25,7 @@ use crate::files::{self, FileError};
 use crate::model::check::Check;
 use crate::model::checkset::{Checker, Compiler as _, LoadError};
 use crate::plugins::{self, Unsuited};
-use crate::sandbox::Observer;
+use crate::sandbox::{self, Observer};
 use crate::telemetry::{LogFormat, init_logs_beside};
 
 use self::every::Every;
@@ -39,8 +39,6 @@ use super::alone::{Alone, AloneError, alone};
 use super::ask::print;
 use super::table::one_line;
 
-/// As the sandbox caps it.
-const MAX_STATE: u64 = 64 << 10;
 /// Who waits for the compiler longer wants to know what for.
 const PATIENCE: Duration = Duration::from_millis(300);
 
@@ -121,14 +119,13 @@ pub fn usage(problem: &str, json: bool, nagios: bool) -> bool {
 
 /// Monitoring shows what stands in standard output, tools read JSON there; people look at both.
 fn fail(failure: &Failure, form: Form) {
-    let text = failure.to_string();
+    let lines: Vec<String> = failure.to_string().lines().map(one_line).collect();
     match form {
         Form::Text => {
-            let safe: Vec<String> = text.lines().map(one_line).collect();
-            let _ = writeln!(io::stderr(), "vitald: {}", safe.join("\n"));
+            let _ = writeln!(io::stderr(), "vitald: {}", lines.join("\n"));
         }
-        Form::Json => print(&json::failure(&one_line(&text))),
-        Form::Nagios => print(&nagios::failure(&text)),
+        Form::Json => print(&json::failure(&lines.join("; "))),
+        Form::Nagios => print(&nagios::failure(&lines.join("; "))),
     }
 }
 
@@ -137,7 +134,7 @@ fn attempt(arguments: &Arguments, form: Form, log_format: LogFormat, level: &str
         Some(file) => Subject::configured(file, arguments.what.as_deref(), &arguments.flags)?,
         None => Subject::given(arguments.what.as_deref(), &arguments.flags)?,
     };
-    let eye = Eye::new(subject.definition.masker.clone(), (form == Form::Text).then_some(log_format));
+    let eye = Eye::new(subject.definition.masker.clone(), (form == Form::Text).then_some(log_format), arguments.trace);
     // What the agent would say on its way is said at the end, where it matters to the run.
     let level = if level == "info" { "error" } else { level };
     init_logs_beside(log_format, level, arguments.trace.then(|| eye.onlooker()));
@@ -155,7 +152,7 @@ fn attempt_on(alone: &Alone<'_>, arguments: &Arguments, mut subject: Subject, ey
     let runs = Runs::run(alone, &check, eye, arguments.count, before).ok_or(Failure::Panicked)?;
     let unkept = arguments.state.as_deref().and_then(|path| keep_state(path, runs.state()).err());
     let description = checker.description().clone();
-    let mut tried = Tried { subject, description, powers: checker.powers().clone(), runs, sight: eye.take() };
+    let mut tried = Tried { subject, description, powers: checker.powers().clone(), runs, sight: eye.seen() };
     // The verdict stands, whatever becomes of the file.
     tried.subject.notes.extend(unkept.map(|error| format!("the state of the checker is not kept: {error}")));
     if let Some(length) = arguments.every {
@@ -167,7 +164,7 @@ fn attempt_on(alone: &Alone<'_>, arguments: &Arguments, mut subject: Subject, ey
 
 /// What the last trial left; none before the first.
 fn read_state(path: &std::path::Path) -> Result<Option<Vec<u8>>, Failure> {
-    match files::read_capped(path, MAX_STATE) {
+    match files::read_capped(path, sandbox::MOST_STATE as u64) {
         Err(error) if error.is_missing() => Ok(None),
         read => read.map(Some).map_err(Failure::State),
     }

@@ -20,8 +20,7 @@ fn is_invisible(c: char) -> bool {
 /// Cuts a text to at most `max` bytes, at a character's edge.
 pub fn truncated(mut text: String, max: usize) -> String {
     if text.len() > max {
-        let end = (0..=max).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        text.truncate(end);
+        text.truncate(text.floor_char_boundary(max));
         text.push('…');
     }
     text

@@ -30,8 +30,8 @@ pub fn get(name: &Name) -> Option<Version> {
 }
 
 /// Is this the name of a bundled checker?
-pub fn has(name: &Name) -> bool {
-    BUNDLED.iter().any(|(bundled, _)| *bundled == &**name)
+pub fn has(name: &str) -> bool {
+    bytes(name).is_some()
 }
 
 /// What the binary carries under this name.

@@ -1,4 +1,5 @@
-//! One plugin, found as the agent finds it, and a check bound to it: for `vitald try`, which runs no agent. Nothing is
+//! One plugin, found as the agent finds it, and a check bound to it: for `vitald try` and
+//! `vitald plugin inspect`, which run no agent. Nothing is
 //! remembered here, so it is not asked whether somebody approved the version that lies there.
 
 use std::path::{Path, PathBuf};

@@ -81,7 +81,7 @@ impl Plugins {
         let has_slot = |name: &Name| self.slots.contains_key(name);
         let others = self.refused.iter().filter(|refused| !refused.name.as_ref().is_some_and(has_slot));
         // A bundled one that is not used stays listed as such.
-        let others = others.filter(|refused| !refused.name.as_ref().is_some_and(bundled::has));
+        let others = others.filter(|refused| !refused.name.as_ref().is_some_and(|name| bundled::has(name)));
         let others = others.filter_map(|refused| {
             let mut info = refused.info()?;
             info.checks = self.users(&info.name);

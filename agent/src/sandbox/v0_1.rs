@@ -44,7 +44,8 @@ mod bindings {
 
 const MESSAGE: usize = 4096;
 const LOG_LINE: usize = 1024;
-const STATE: usize = 64 << 10;
+/// Bytes that a checker may remember.
+pub const MOST_STATE: usize = 64 << 10;
 const MEASUREMENTS: usize = 64;
 const PARTS: usize = 64;
 const PART_NAME: usize = 256;
@@ -200,8 +201,8 @@ pub async fn check(
 }
 
 fn outcome(said: exported::Outcome, masker: &Masker) -> Answer {
-    if said.state.as_ref().is_some_and(|state| state.len() > STATE) {
-        let text = format!("state: more than {} KiB to remember", STATE >> 10);
+    if said.state.as_ref().is_some_and(|state| state.len() > MOST_STATE) {
+        let text = format!("state: more than {} KiB to remember", MOST_STATE >> 10);
         return Answer::Error(Fault::new(FaultKind::Limit, text));
     }
     Answer::Outcome(Outcome {

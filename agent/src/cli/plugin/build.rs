@@ -166,7 +166,8 @@ async fn look(file: &Path, signals: &mut Signals) -> Result<String, Fault> {
         return Ok(in_one_line(&facts));
     }
     let said = if facts.is_object() { text(&facts, "misnamed").to_owned() } else { last_line(&ran.stderr) };
-    let why = said.trim_start_matches("vitald: ").trim_start_matches(&format!("{}: ", file.display())).to_owned();
+    let why = said.strip_prefix("vitald: ").unwrap_or(&said);
+    let why = why.strip_prefix(&format!("{}: ", file.display())).unwrap_or(why);
     let is_rust = file.parent().is_some_and(|dir| dir.join("Cargo.toml").is_file());
     let exports_nothing = why.contains("export") || why.contains("not a component");
     let hint = if is_rust && exports_nothing { "; is there a `#[checker]` function?" } else { "" };

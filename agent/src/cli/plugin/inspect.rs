@@ -10,16 +10,14 @@ use crate::files::FileError;
 use crate::model::checkset::{LoadError, Power, Scheme};
 use crate::model::name::{InvalidName, Name};
 use crate::plugins::schema::{ParamsSchema, SchemaError};
-use crate::plugins::{Found, bundled_checker, bundled_names};
+use crate::plugins::{Found, bundled_names, is_bundled};
 use crate::sandbox::Inspected;
 
 use super::super::alone::{self, AloneError};
 use super::super::ask::say;
 use super::super::table::{Table, one_line};
+use super::EXIT_FAILED;
 use super::params::{MAX_PARAMS, Param, params};
-
-/// No usable plugin.
-const EXIT_UNUSABLE: u8 = 1;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -61,7 +59,7 @@ struct Subject {
 impl Subject {
     /// Does it have the name of a bundled checker, and is another? Agents take it only where they are told to.
     fn shadows(&self) -> bool {
-        self.found.path().is_some() && bundled_checker(&self.name).is_some()
+        self.found.path().is_some() && is_bundled(&self.name)
     }
 }
 
@@ -70,13 +68,13 @@ pub fn inspect(arguments: &Arguments) -> u8 {
         let (inspected, schema) = look(&subject)?;
         let facts = if arguments.json { facts } else { text };
         show(&facts(&subject, &inspected, &schema))?;
-        Ok(if subject.misnamed.is_some() { EXIT_UNUSABLE } else { 0 })
+        Ok(if subject.misnamed.is_some() { EXIT_FAILED } else { 0 })
     });
     match looked {
         Ok(code) => code,
         Err(failure) => {
             eprintln!("vitald: {}", one_line(&failure.to_string()));
-            EXIT_UNUSABLE
+            EXIT_FAILED
         }
     }
 }

@@ -154,8 +154,7 @@ fn install(program: &str) -> &'static str {
         "cargo" | "rustc" | "rustup" => {
             "get Rust from https://rustup.rs, or by `curl --proto '=https' -sSf https://sh.rustup.rs | sh`"
         }
-        "npm" | "node" => "`apt-get install nodejs npm`, or see https://nodejs.org",
-        "python3" => "`apt-get install python3 python3-venv`",
+        "npm" => "`apt-get install nodejs npm`, or see https://nodejs.org",
         "make" => "`apt-get install make`",
         _ => "its package is your system's to say",
     }

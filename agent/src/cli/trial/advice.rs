@@ -97,7 +97,7 @@ pub fn of_params(checker: &Name, problem: &str, given: &Map<String, Value>, sche
     let mut lines = vec![problem.to_owned()];
     lines.extend(unknown(given, &known));
     if problem.contains("\"string\"") {
-        lines.push("a text that looks like a number or a date is written with quotes: -p 'key=\"12\"'".to_owned());
+        lines.push("a text that looks like a number is written with quotes: -p 'key=\"12\"'".to_owned());
     }
     if known.is_empty() {
         lines.push(format!("{checker} takes no parameters"));

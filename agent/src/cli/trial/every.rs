@@ -42,7 +42,7 @@ pub fn go_on(
         alone.wait_for(async { tokio::time::sleep(every.length).await });
         let state = tried.runs.state().map(<[u8]>::to_vec);
         tried.runs = Runs::run(alone, check, eye, 1, state).ok_or(Failure::Panicked)?;
-        tried.sight = eye.take();
+        tried.sight = eye.seen();
     }
     Ok(())
 }

@@ -81,13 +81,15 @@ pub struct Eye {
     masker: Masker,
     /// How lines of the log are printed as they come.
     live: Option<LogFormat>,
+    /// Somebody wants to see the calls: else nothing is done in a run that would count as its time.
+    trace: bool,
     begun: Mutex<Instant>,
     sight: Mutex<Sight>,
 }
 
 impl Eye {
-    pub fn new(masker: Masker, live: Option<LogFormat>) -> Arc<Self> {
-        Arc::new(Self { masker, live, begun: Mutex::new(Instant::now()), sight: Mutex::default() })
+    pub fn new(masker: Masker, live: Option<LogFormat>, trace: bool) -> Arc<Self> {
+        Arc::new(Self { masker, live, trace, begun: Mutex::new(Instant::now()), sight: Mutex::default() })
     }
 
     /// Sees host calls; to be installed beside the log.
@@ -105,7 +107,7 @@ impl Eye {
         *sight = Sight { generation: sight.generation + 1, ..Sight::default() };
     }
 
-    pub fn take(&self) -> Sight {
+    pub fn seen(&self) -> Sight {
         self.sight().clone()
     }
 
@@ -152,6 +154,9 @@ impl Observer for Eye {
     }
 
     fn broke(&self, why: &str) {
+        if !self.trace {
+            return;
+        }
         let why = self.safe(why.to_owned());
         let mut sight = self.sight();
         if let Some(call) = sight.open.and_then(|open| sight.calls.get_mut(open)) {
@@ -173,7 +178,7 @@ impl Observer for Eye {
     }
 
     fn moved(&self, way: Way, bytes: &[u8]) {
-        if bytes.is_empty() {
+        if !self.trace || bytes.is_empty() {
             return;
         }
         let moved = Moved { way, bytes: bytes.len(), text: self.text_of(bytes) };
@@ -192,6 +197,9 @@ impl Observer for Eye {
     }
 
     fn step(&self, step: &Step<'_>) {
+        if !self.trace {
+            return;
+        }
         let (what, result) = (self.safe(step.of.to_owned()), step.result.clone());
         let result = match result {
             Ok(text) => self.safe(text),
@@ -331,7 +339,7 @@ mod tests {
 
     #[test]
     fn secrets_and_escapes_are_not_shown() {
-        let eye = Eye::new(Masker::new(["hunter22"]), None);
+        let eye = Eye::new(Masker::new(["hunter22"]), None, true);
         let text = |bytes: &[u8]| eye.text_of(bytes);
         assert_eq!(text(b"AUTH hunter22\r\n").as_deref(), Some("AUTH ***\\r\\n"));
         let long = [&[b'x'; SHOWN - 4][..], b"hunter22"].concat();
@@ -342,24 +350,33 @@ mod tests {
 
     #[test]
     fn what_a_call_moves_belongs_to_it() {
-        let eye = Eye::new(Masker::default(), None);
+        let eye = Eye::new(Masker::default(), None, true);
         eye.begin();
         eye.moved(Way::Out, b"beside");
         let at = eye.sight().add(Call::default());
         eye.sight().open = at;
         eye.moved(Way::In, b"+PONG\r\n");
-        let calls = eye.take().calls;
+        let calls = eye.seen().calls;
         assert_eq!((calls.len(), calls[0].step, calls[1].moved[0].bytes), (2, true, 7));
         eye.begin();
-        assert!(eye.take().calls.is_empty());
+        assert!(eye.seen().calls.is_empty());
+    }
+
+    #[test]
+    fn where_nobody_wants_to_see_them_no_calls_are_kept() {
+        let eye = Eye::new(Masker::default(), None, false);
+        eye.begin();
+        eye.moved(Way::Out, b"PING");
+        eye.step(&Step { phase: "connect", of: "db:1", took: Duration::ZERO, result: Ok(String::new()) });
+        assert!(eye.seen().calls.is_empty());
     }
 
     #[test]
     fn calls_are_capped() {
-        let eye = Eye::new(Masker::default(), None);
+        let eye = Eye::new(Masker::default(), None, true);
         for _ in 0..MAX_CALLS + 3 {
             eye.sight().add(Call::default());
         }
-        assert_eq!((eye.take().calls.len(), eye.take().calls_left_out), (MAX_CALLS, 3));
+        assert_eq!((eye.seen().calls.len(), eye.seen().calls_left_out), (MAX_CALLS, 3));
     }
 }

@@ -73,22 +73,25 @@ pub enum FlagError {
 impl Flags {
     /// As they were typed, for a `vitald try` that is to be told the same.
     pub fn again(&self) -> Vec<String> {
+        // All by name: a flag that is new is not to be forgotten here.
+        let Self { target, param, timeout, allow, tls_ca, tls_cert, tls_key, tls_server_name, tls_insecure, memory } =
+            self;
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
         let one = |flag: &'static str, value: Option<String>| value.map(|value| (flag, value));
         let single = [
-            one("--target", self.target.clone()),
-            one("--timeout", self.timeout.clone()),
-            one("--tls-ca", path(&self.tls_ca)),
-            one("--tls-cert", path(&self.tls_cert)),
-            one("--tls-key", path(&self.tls_key)),
-            one("--tls-server-name", self.tls_server_name.clone()),
-            one("--memory", self.memory.clone()),
+            one("--target", target.clone()),
+            one("--timeout", timeout.clone()),
+            one("--tls-ca", path(tls_ca)),
+            one("--tls-cert", path(tls_cert)),
+            one("--tls-key", path(tls_key)),
+            one("--tls-server-name", tls_server_name.clone()),
+            one("--memory", memory.clone()),
         ];
         let each = |flag: &'static str, values: &[String]| {
             values.iter().map(|value| (flag, value.clone())).collect::<Vec<_>>()
         };
-        let all = single.into_iter().flatten().chain(each("--param", &self.param)).chain(each("--allow", &self.allow));
-        let insecure = self.tls_insecure.then(|| "--tls-insecure".to_owned());
+        let all = single.into_iter().flatten().chain(each("--param", param)).chain(each("--allow", allow));
+        let insecure = tls_insecure.then(|| "--tls-insecure".to_owned());
         all.map(|(flag, value)| format!("{flag}={value}")).chain(insecure).collect()
     }
 

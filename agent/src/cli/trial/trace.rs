@@ -16,7 +16,7 @@ use super::text::millis;
 const PIECES: usize = 3;
 
 /// `net.connect db.internal:5432`
-pub fn name(call: &Call) -> String {
+fn name(call: &Call) -> String {
     let argument = |name: &str| call.arguments.iter().find(|(own, _)| own == name).map(|(_, text)| unquoted(text));
     let name = function(call);
     let given = match (call.module.as_str(), call.function.as_str()) {
@@ -53,7 +53,7 @@ fn function(call: &Call) -> String {
 }
 
 /// What came of it, in words.
-pub fn result(call: &Call) -> String {
+fn result(call: &Call) -> String {
     let moved = moved(&call.moved);
     match (&call.result, call.took) {
         (_, None) => "not over when the run was".to_owned(),

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use toml::Table;
 
 use crate::cli::table::one_line;
-use crate::plugins::bundled_checker;
+use crate::plugins::is_bundled;
 
 use super::super::build::{Built, place};
 use super::super::fault::Fault;
@@ -109,7 +109,7 @@ fn configuration(dir: &Path, checker: &str, check: Table) -> Table {
     agent.insert("conf_dirs".into(), toml::Value::Array(Vec::new()));
     let mut main = Table::new();
     main.insert("agent".into(), agent.into());
-    if bundled_checker(checker).is_some() {
+    if is_bundled(checker) {
         let mut plugins = Table::new();
         plugins.insert("override".into(), vec![toml::Value::from(checker)].into());
         main.insert("plugins".into(), plugins.into());

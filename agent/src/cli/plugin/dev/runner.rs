@@ -21,7 +21,7 @@ const NOT_JUDGED: &str = "UNKNOWN";
 const MAX_SAID: usize = 1 << 20;
 
 /// How a run went.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub struct Verdict {
     /// `UP`, `DEGRADED`, `DOWN`, `UNKNOWN`
     pub status: String,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::files::Stamp;
 
-/// Directories that tools make, or whose content is not built.
+/// Directories that tools make, or whose content is not built. Also in `build_templates.rs`, which is no part of this crate.
 const MADE: [&str; 5] = ["target", "node_modules", "__pycache__", "build", "dist"];
 /// What tools put into a directory that is theirs alone (https://bford.info/cachedir/).
 const CACHE_TAG: &str = "CACHEDIR.TAG";
